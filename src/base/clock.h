@@ -1,0 +1,15 @@
+/* The only source of time: a simulator or a rule test replaces it. Any thread. */
+#pragma once
+
+#include "base/base.h"
+
+uint64_t clock_mono_ms(void); /* never goes back; starts anywhere */
+uint64_t clock_mono_ns(void);
+int64_t clock_wall_ms(void);  /* Unix time in milliseconds */
+
+/* Where time comes from; set before any thread starts. */
+struct clock_source {
+    uint64_t (*mono_ns)(void);
+    int64_t (*wall_ms)(void);
+};
+void clock_set_source(const struct clock_source *source);

@@ -1,0 +1,141 @@
+#include "base/log.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINE_BYTES_MAX 8192
+
+static _Atomic int level_min = LOG_INFO;
+static _Atomic int fd = STDERR_FILENO;
+static _Atomic bool as_json = true;
+
+static const char *const names[] = {"trace", "debug", "info", "warn", "error", "none"};
+static const char *const colours[] = {"\033[2m", "\033[2m", "\033[36m", "\033[33m", "\033[31m", ""};
+
+int log_setup(enum log_level level, enum log_format format, const char *path)
+{
+    int target = STDERR_FILENO;
+
+    if (path && *path) {
+        target = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+        if (target < 0)
+            return ERR_IO;
+    }
+    atomic_store(&level_min, (int)level);
+    atomic_store(&as_json, format == LOG_JSON || (format == LOG_AUTO && !isatty(target)));
+    target = atomic_exchange(&fd, target);
+    if (target != STDERR_FILENO)
+        close(target);
+    return OK;
+}
+
+bool log_enabled(enum log_level level)
+{
+    return (int)level >= atomic_load_explicit(&level_min, memory_order_relaxed);
+}
+
+/* A byte above 0x7f passes: user input was validated as UTF-8 or is escaped by its caller. */
+static void add_escaped(struct buf *b, struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+
+        if (c == '"' || c == '\\')
+            buf_printf(b, "\\%c", c);
+        else if (c == '\n')
+            buf_add_lit(b, "\\n");
+        else if (c < 0x20 || c == 0x7f)
+            buf_printf(b, "\\u%04x", c);
+        else
+            buf_add_char(b, (char)c);
+    }
+}
+
+static void add_time(struct buf *b, bool json)
+{
+    int64_t now = clock_wall_ms();
+    time_t seconds = (time_t)(now / 1000);
+    struct tm parts;
+    char text[40];
+
+    if (json) {
+        gmtime_r(&seconds, &parts);
+        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+        buf_printf(b, "%s.%03dZ", text, (int)(now % 1000));
+    } else {
+        localtime_r(&seconds, &parts);
+        strftime(text, sizeof text, "%H:%M:%S", &parts);
+        buf_printf(b, "%s.%03d", text, (int)(now % 1000));
+    }
+}
+
+static void add_json(struct buf *b, enum log_level level, struct str message,
+                     const struct log_field *fields, size_t n)
+{
+    buf_printf(b, "{\"level\":\"%s\",\"time\":\"", names[level]);
+    add_time(b, true);
+    buf_add_lit(b, "\",\"message\":\"");
+    add_escaped(b, message);
+    buf_add_char(b, '"');
+    for (size_t i = 0; i < n; i++) {
+        buf_printf(b, ",\"%s\":", fields[i].key);
+        if (fields[i].is_number) {
+            buf_add_i64(b, fields[i].number);
+        } else {
+            buf_add_char(b, '"');
+            add_escaped(b, fields[i].text);
+            buf_add_char(b, '"');
+        }
+    }
+    buf_add_lit(b, "}\n");
+}
+
+static void add_text(struct buf *b, enum log_level level, struct str message,
+                     const struct log_field *fields, size_t n)
+{
+    bool colour = isatty(atomic_load(&fd));
+
+    add_time(b, false);
+    buf_printf(b, " %s%-5s%s ", colour ? colours[level] : "", names[level],
+               colour ? "\033[0m" : "");
+    add_escaped(b, message);
+    for (size_t i = 0; i < n; i++) {
+        buf_printf(b, "  %s=", fields[i].key);
+        if (fields[i].is_number) {
+            buf_add_i64(b, fields[i].number);
+        } else {
+            bool quoted = fields[i].text.len == 0 || str_find(fields[i].text, ' ') >= 0;
+
+            if (quoted)
+                buf_add_char(b, '"');
+            add_escaped(b, fields[i].text);
+            if (quoted)
+                buf_add_char(b, '"');
+        }
+    }
+    buf_add_char(b, '\n');
+}
+
+void log_write(enum log_level level, struct str message, const struct log_field *fields, size_t n)
+{
+    struct buf line = BUF_INIT(LINE_BYTES_MAX);
+
+    if (!log_enabled(level))
+        return;
+    if (atomic_load_explicit(&as_json, memory_order_relaxed))
+        add_json(&line, level, message, fields, n);
+    else
+        add_text(&line, level, message, fields, n);
+    if (line.overflow && line.len > 0) /* cut, but still one line */
+        line.ptr[line.len - 1] = '\n';
+    if (write(atomic_load(&fd), line.ptr, line.len) < 0) {
+        /* nowhere left to complain */
+    }
+    buf_deinit(&line);
+}

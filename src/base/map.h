@@ -1,0 +1,41 @@
+/* Hash table from bytes to an intrusive node. The hash is keyed by a random process seed, so that
+ * chosen names cannot collide on purpose. The map owns neither keys nor nodes: a node lives inside
+ * the caller's struct, and its key must stay in place while it is in the map. One thread. */
+#pragma once
+
+#include "base/str.h"
+
+struct map_node {
+    struct map_node *next; /* in its bucket */
+    struct str key;
+    uint64_t hash;
+};
+
+struct map {
+    struct map_node **buckets;
+    size_t size; /* buckets: 0 or a power of two */
+    size_t count;
+};
+
+#define MAP_INIT ((struct map){0})
+
+uint64_t map_hash(struct str key); /* SipHash-1-3 under the process seed */
+void map_seed(uint64_t a, uint64_t b); /* once, before the first map is used */
+
+struct map_node *map_get(const struct map *m, struct str key);
+struct map_node *map_get_hashed(const struct map *m, struct str key, uint64_t hash);
+/* node->key must not be in the map yet; its hash is filled in. */
+void map_add(struct map *m, struct map_node *node, struct str key);
+void map_add_hashed(struct map *m, struct map_node *node, struct str key, uint64_t hash);
+void map_del(struct map *m, struct map_node *node); /* node must be in it */
+void map_deinit(struct map *m);                     /* frees the buckets, not the nodes */
+
+/* Walks every node; the next one is read before the body runs, so the body may delete its own. */
+struct map_iter {
+    size_t bucket;
+    struct map_node *next;
+};
+struct map_node *map_first(const struct map *m, struct map_iter *it);
+struct map_node *map_next(const struct map *m, struct map_iter *it);
+#define map_each(m, it, node)                                                                      \
+    for (struct map_node *node = map_first(m, it); node; node = map_next(m, it))
