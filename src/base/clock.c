@@ -39,3 +39,11 @@ int64_t clock_wall_ms(void)
 {
     return source.wall_ms();
 }
+
+uint64_t clock_thread_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}

@@ -89,6 +89,17 @@ char *str_dupz(struct str s)
     return copy;
 }
 
+struct str str_put(char **at, struct str s)
+{
+    char *start = *at;
+
+    if (s.len == 0)
+        return STR_NONE;
+    memcpy(start, s.ptr, s.len);
+    *at += s.len;
+    return str_of(start, s.len);
+}
+
 bool str_eq_secret(struct str a, struct str b)
 {
     volatile unsigned char different = 0;

@@ -40,6 +40,8 @@ struct str str_trim(struct str s);                    /* without spaces and tabs
 struct str str_dup(struct str s);                     /* a heap copy; free .ptr with str_free */
 void str_free(struct str *s);                         /* frees a str_dup and empties it */
 char *str_dupz(struct str s);                         /* a zero-terminated heap copy */
+/* Copies s to *at, moves *at behind it and returns the copy: packs strings into one allocation. */
+struct str str_put(char **at, struct str s);
 bool str_eq_secret(struct str a, struct str b);       /* constant time for equal lengths */
 /* Decimal without sign or blanks; false when empty, not digits, or above max. */
 bool str_to_u64(struct str s, uint64_t max, uint64_t *out) NODISCARD;

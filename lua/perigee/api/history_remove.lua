@@ -1,0 +1,18 @@
+-- Drops a channel's publications; its offset and epoch stay.
+
+local core = require "perigee.core"
+local checks = require "perigee.api.checks"
+
+return {
+  params = {
+    { "channel", "string" },
+  },
+  result = {},
+  run = function(channel)
+    local options, err = checks.history(channel)
+    if not options then
+      return nil, err
+    end
+    return core.history_remove(channel)
+  end,
+}

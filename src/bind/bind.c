@@ -1,0 +1,25 @@
+#include "bind/bind.h"
+
+#include "bind/bind_api.h"
+#include "script/hook.h"
+
+void bind_open(struct script *s, lua_State *L)
+{
+    bind_api_open(s, L);
+}
+
+static void run_hook(struct core *core, enum hook which)
+{
+    if (core->script && hooks_has(script_hooks(core->script, 0), which))
+        hook_run(core->script, 0, which, &(struct hook_request){0}, NULL, NULL);
+}
+
+void bind_start(struct core *core)
+{
+    run_hook(core, HOOK_START);
+}
+
+void bind_stop(struct core *core)
+{
+    run_hook(core, HOOK_STOP);
+}

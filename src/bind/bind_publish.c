@@ -1,0 +1,374 @@
+/* perigee.core.publish and perigee.core.gather: one publication, or many whose answers come
+ * together. A `transform` hook may change or drop each of them first. */
+#include "bind/bind_core.h"
+
+#include "api/spec.h"
+#include "base/check.h"
+#include "base/mem.h"
+#include "bind/bind_reply.h"
+#include "codec/json.h"
+#include "core/home.h"
+#include "script/hook.h"
+#include "script/script.h"
+
+#include <lauxlib.h>
+
+/* How one publish ended. */
+struct published {
+    uint32_t code; /* 0: done */
+    struct str message;
+    struct stream_position position;
+};
+typedef void published_fn(void *arg, const struct published *how);
+
+struct publish_args {
+    const struct ns *ns;
+    struct publication_source source;
+    struct publish_request request;
+};
+
+/* Arguments from index `first` on: options, channel, data, skip_history, tags, idempotency_key,
+ * delta, version, version_epoch. Borrows the stack's strings. */
+static void read_args(lua_State *L, int first, struct publish_args *out)
+{
+    const struct settings *s = script_settings(script_of(L));
+    struct api_raw data, tags;
+    bool skip_history;
+
+    *out = (struct publish_args){.ns = bind_to_ns(L, first)};
+    skip_history = lua_toboolean(L, first + 3);
+    api_to_raw(L, first + 2, &data);
+    api_to_raw(L, first + 4, &tags);
+    out->source = (struct publication_source){
+        .type = PUBLICATION_DATA,
+        .channel = bind_to_str(L, first + 1),
+        .data = data.bytes,
+        .data_is_json = data.is_json,
+        .tags = tags.bytes,
+        .delta = out->ns->opt.delta_publish || lua_toboolean(L, first + 6),
+        .version = (uint64_t)luaL_optinteger(L, first + 7, 0),
+    };
+    out->request = (struct publish_request){
+        .idempotency_key = bind_to_str(L, first + 5),
+        .version = out->source.version,
+        .version_epoch = bind_to_str(L, first + 8),
+    };
+    if (!skip_history)
+        out->request.stream = bind_stream_options(s, out->ns);
+}
+
+/* ---- with a transform hook ---- */
+
+/* A publish whose hook is asked; everything it names is in arena. */
+struct transform {
+    struct core *core;
+    struct publish_args args;
+    struct arena arena;
+    published_fn *fn;
+    void *arg;
+};
+
+static void transform_end(struct transform *t, const struct published *how)
+{
+    t->fn(t->arg, how);
+    arena_deinit(&t->arena);
+    mem_free(t);
+}
+
+static void on_transformed_published(void *arg, enum err err, struct stream_position position)
+{
+    struct published how = {.code = bind_code(err), .position = position};
+
+    transform_end(arg, &how);
+}
+
+static void on_transformed(void *arg, const struct hook_verdict *verdict)
+{
+    struct transform *t = arg;
+    struct published how = {0};
+
+    if (verdict->outcome == VERDICT_REFUSE) { /* dropped: a success without a position */
+        transform_end(t, &how);
+        return;
+    }
+    if (verdict->outcome != VERDICT_NIL && verdict->outcome != VERDICT_ALLOW) {
+        how.code = verdict->outcome == VERDICT_ERROR ? verdict->code : API_INTERNAL;
+        how.message = verdict->outcome == VERDICT_ERROR ? verdict->message : STR_NONE;
+        transform_end(t, &how);
+        return;
+    }
+    if (verdict->has_data) {
+        t->args.source.data = verdict->data;
+        t->args.source.data_is_json = true;
+    }
+    if (verdict->tags.len > 0)
+        t->args.source.tags = verdict->tags;
+    home_publish(t->core, publication_new(&t->args.source), &t->args.request,
+                 on_transformed_published, t);
+}
+
+static void transform(struct script *s, const struct publish_args *args, published_fn *fn,
+                      void *arg)
+{
+    struct transform *t = mem_zalloc(sizeof *t);
+    struct hook_request request = {0};
+
+    t->core = core_of(script_worker(s));
+    t->args = *args;
+    t->args.source.channel = arena_dup(&t->arena, args->source.channel);
+    t->args.source.data = arena_dup(&t->arena, args->source.data);
+    t->args.source.tags = arena_dup(&t->arena, args->source.tags);
+    t->args.request.idempotency_key = arena_dup(&t->arena, args->request.idempotency_key);
+    t->args.request.version_epoch = arena_dup(&t->arena, args->request.version_epoch);
+    t->fn = fn;
+    t->arg = arg;
+    request.channel = t->args.source.channel;
+    request.data = t->args.source.data;
+    request.data_is_binary = !t->args.source.data_is_json;
+    request.tags = t->args.source.tags;
+    hook_run(s, (unsigned)args->ns->index, HOOK_TRANSFORM, &request, on_transformed, t);
+}
+
+/* ---- one ---- */
+
+static void wake_published(struct script_wait *wait, const struct published *how)
+{
+    lua_State *co = script_wait_state(wait);
+
+    if (how->code != 0) {
+        script_wake(wait, bind_push_error(co, how->code, how->message));
+        return;
+    }
+    lua_pushinteger(co, (lua_Integer)how->position.offset);
+    lua_pushlstring(co, how->position.epoch.ptr ? how->position.epoch.ptr : "",
+                    how->position.epoch.len);
+    script_wake(wait, 2);
+}
+
+static void on_one(void *arg, const struct published *how)
+{
+    wake_published(arg, how);
+}
+
+static void on_one_published(void *arg, enum err err, struct stream_position position)
+{
+    struct published how = {.code = bind_code(err), .position = position};
+
+    wake_published(arg, &how);
+}
+
+/* publish(options, channel, data, …) → offset, epoch */
+static int core_publish(lua_State *L)
+{
+    struct script *s = script_of(L);
+    struct publish_args args;
+    struct script_wait *wait;
+
+    read_args(L, 1, &args);
+    wait = script_wait_begin(L, "publish");
+    if (hooks_has(script_hooks(s, (unsigned)args.ns->index), HOOK_TRANSFORM))
+        transform(s, &args, on_one, wait);
+    else
+        home_publish(core_of(script_worker(s)), publication_new(&args.source), &args.request,
+                     on_one_published, wait);
+    return script_wait_end(L, wait);
+}
+
+/* ---- many ---- */
+
+#define GATHER_NAME "perigee.gather"
+
+struct gather_slot {
+    struct gather *gather;
+    uint32_t code;
+    struct str message; /* owned */
+    uint64_t offset;
+    uint8_t epoch_len;
+    char epoch[EPOCH_LEN_MAX];
+};
+
+/* Lives until Lua has let go of it and every publish has been answered. */
+struct gather {
+    size_t refs, missing, count;
+    struct script_wait *wait; /* who waits for missing to become 0 */
+    struct gather_slot slots[];
+};
+
+static void gather_unref(struct gather *g)
+{
+    if (--g->refs > 0)
+        return;
+    for (size_t i = 0; i < g->count; i++)
+        str_free(&g->slots[i].message);
+    mem_free(g);
+}
+
+static void add_response(struct buf *out, const struct gather_slot *slot)
+{
+    if (slot->code != 0) {
+        buf_add_lit(out, "{\"error\":");
+        api_add_error(out, slot->code, slot->message);
+        buf_add_char(out, '}');
+        return;
+    }
+    buf_add_lit(out, "{\"result\":{");
+    if (slot->offset > 0) {
+        buf_add_lit(out, "\"offset\":");
+        buf_add_u64(out, slot->offset);
+    }
+    if (slot->epoch_len > 0) {
+        if (slot->offset > 0)
+            buf_add_char(out, ',');
+        buf_add_lit(out, "\"epoch\":");
+        json_add_string(out, str_of(slot->epoch, slot->epoch_len));
+    }
+    buf_add_lit(out, "}}");
+}
+
+static void gather_wake(struct gather *g)
+{
+    struct script_wait *wait = g->wait;
+    struct buf out = BUF_INIT(BIND_RESULT_MAX);
+
+    g->wait = NULL;
+    buf_add_char(&out, '[');
+    for (size_t i = 0; i < g->count; i++) {
+        if (i > 0)
+            buf_add_char(&out, ',');
+        add_response(&out, &g->slots[i]);
+    }
+    buf_add_char(&out, ']');
+    bind_wake_json(wait, &out);
+}
+
+static void slot_done(struct gather_slot *slot, const struct published *how)
+{
+    struct gather *g = slot->gather;
+
+    slot->code = how->code;
+    slot->message = str_dup(how->message);
+    slot->offset = how->position.offset;
+    slot->epoch_len = (uint8_t)MIN(how->position.epoch.len, EPOCH_LEN_MAX);
+    if (slot->epoch_len > 0)
+        memcpy(slot->epoch, how->position.epoch.ptr, slot->epoch_len);
+    if (--g->missing == 0 && g->wait)
+        gather_wake(g);
+    gather_unref(g);
+}
+
+static void on_slot(void *arg, const struct published *how)
+{
+    slot_done(arg, how);
+}
+
+static void on_slot_published(void *arg, enum err err, struct stream_position position)
+{
+    struct published how = {.code = bind_code(err), .position = position};
+
+    slot_done(arg, &how);
+}
+
+static struct gather *to_gather(lua_State *L)
+{
+    return *(struct gather **)luaL_checkudata(L, 1, GATHER_NAME);
+}
+
+static struct gather_slot *to_slot(lua_State *L)
+{
+    struct gather *g = to_gather(L);
+    lua_Integer index = luaL_checkinteger(L, 2);
+
+    luaL_argcheck(L, index >= 1 && (size_t)index <= g->count, 2, "no such place");
+    luaL_argcheck(L, !g->slots[index - 1].gather, 2, "this place is taken");
+    return &g->slots[index - 1];
+}
+
+/* answers:fail(i, code): this one is refused. */
+static int gather_fail(lua_State *L)
+{
+    struct gather_slot *slot = to_slot(L);
+
+    slot->code = (uint32_t)luaL_checkinteger(L, 3);
+    slot->gather = to_gather(L);
+    return 0;
+}
+
+/* answers:publish(i, options, channel, data, …): this one is on its way. */
+static int gather_publish(lua_State *L)
+{
+    struct script *s = script_of(L);
+    struct gather_slot *slot = to_slot(L);
+    struct gather *g = to_gather(L);
+    struct publish_args args;
+
+    read_args(L, 3, &args);
+    slot->gather = g;
+    g->missing++;
+    g->refs++;
+    if (hooks_has(script_hooks(s, (unsigned)args.ns->index), HOOK_TRANSFORM))
+        transform(s, &args, on_slot, slot);
+    else
+        home_publish(core_of(script_worker(s)), publication_new(&args.source), &args.request,
+                     on_slot_published, slot);
+    return 0;
+}
+
+/* answers:wait() → the responses, when the last one is there. */
+static int gather_wait(lua_State *L)
+{
+    struct gather *g = to_gather(L);
+    struct script_wait *wait = script_wait_begin(L, "broadcast");
+
+    CHECK(!g->wait);
+    g->wait = wait;
+    if (g->missing == 0)
+        gather_wake(g);
+    return script_wait_end(L, wait);
+}
+
+static int gather_gc(lua_State *L)
+{
+    struct gather **holder = luaL_checkudata(L, 1, GATHER_NAME);
+
+    if (*holder)
+        gather_unref(*holder);
+    *holder = NULL;
+    return 0;
+}
+
+/* gather(n): n publishes that are answered together. */
+static int core_gather(lua_State *L)
+{
+    size_t count = (size_t)luaL_checkinteger(L, 1);
+    struct gather **holder = lua_newuserdatauv(L, sizeof *holder, 0);
+
+    *holder = NULL;
+    luaL_setmetatable(L, GATHER_NAME);
+    *holder = mem_zalloc(sizeof **holder + count * sizeof (*holder)->slots[0]);
+    (*holder)->refs = 1;
+    (*holder)->count = count;
+    return 1;
+}
+
+void bind_publish_open(lua_State *L)
+{
+    static const luaL_Reg functions[] = {
+        {"publish", core_publish},
+        {"gather", core_gather},
+        {NULL, NULL},
+    };
+    static const luaL_Reg methods[] = {
+        {"fail", gather_fail},
+        {"publish", gather_publish},
+        {"wait", gather_wait},
+        {NULL, NULL},
+    };
+
+    luaL_setfuncs(L, functions, 0);
+    luaL_newmetatable(L, GATHER_NAME);
+    lua_pushcfunction(L, gather_gc);
+    lua_setfield(L, -2, "__gc");
+    luaL_newlib(L, methods);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 1);
+}

@@ -1,0 +1,93 @@
+#include "bind/bind_reply.h"
+
+#include "core/core.h"
+
+#include <lauxlib.h>
+
+struct str bind_to_str(lua_State *L, int index)
+{
+    size_t len;
+    const char *text = luaL_optlstring(L, index, "", &len);
+
+    return str_of(text, len);
+}
+
+const struct ns *bind_to_ns(lua_State *L, int index)
+{
+    const struct settings *s = script_settings(script_of(L));
+    lua_Integer row;
+
+    luaL_checktype(L, index, LUA_TTABLE);
+    lua_rawgeti(L, index, 1);
+    row = lua_tointeger(L, -1);
+    luaL_argcheck(L, lua_isinteger(L, -1) && row >= 0 && (size_t)row < s->namespaces_count, index,
+                  "not the options of a namespace");
+    lua_pop(L, 1);
+    return &s->namespaces[row];
+}
+
+struct stream_options bind_stream_options(const struct settings *s, const struct ns *ns)
+{
+    const struct channel_options *opt = &ns->opt;
+
+    if (opt->history_size <= 0 || opt->history_ttl_ms <= 0)
+        return (struct stream_options){0};
+    return (struct stream_options){
+        .size = (uint32_t)opt->history_size,
+        .ttl_ms = opt->history_ttl_ms,
+        .meta_ttl_ms = opt->history_meta_ttl_ms ? opt->history_meta_ttl_ms
+                                                : s->channel_history_meta_ttl_ms,
+    };
+}
+
+struct core *bind_core(lua_State *L)
+{
+    return core_of(script_worker(script_of(L)));
+}
+
+uint32_t bind_code(enum err err)
+{
+    if (err == OK)
+        return 0;
+    return err == ERR_EXPIRED ? API_UNRECOVERABLE_POSITION : API_INTERNAL;
+}
+
+int bind_push_error(lua_State *L, uint32_t code, struct str message)
+{
+    lua_pushnil(L);
+    lua_pushinteger(L, code);
+    if (message.len == 0)
+        return 2;
+    lua_pushlstring(L, message.ptr, message.len);
+    return 3;
+}
+
+void bind_wake_error(struct script_wait *wait, uint32_t code)
+{
+    script_wake(wait, bind_push_error(script_wait_state(wait), code, STR_NONE));
+}
+
+void bind_wake_done(struct script_wait *wait, enum err err)
+{
+    if (err != OK) {
+        bind_wake_error(wait, bind_code(err));
+        return;
+    }
+    lua_pushboolean(script_wait_state(wait), true);
+    script_wake(wait, 1);
+}
+
+void bind_wake_json(struct script_wait *wait, struct buf *text)
+{
+    lua_State *co;
+
+    if (text->overflow) {
+        buf_deinit(text);
+        bind_wake_error(wait, API_INTERNAL);
+        return;
+    }
+    co = script_wait_state(wait);
+    lua_pushlstring(co, text->ptr ? text->ptr : "", text->len);
+    buf_deinit(text);
+    script_wake(wait, 1);
+}

@@ -1,0 +1,20 @@
+/* A whole node: the main thread, which starts the workers, waits for signals and stops everything
+ * in order, and the workers it starts. Main thread. */
+#pragma once
+
+#include "core/core.h"
+
+struct server;
+
+struct node_request {
+    struct settings *settings; /* borrowed */
+    int port;                  /* taken instead of the setting's */
+    /* Adds routes of its own on each worker; may be NULL. */
+    void (*extend)(struct core *core, struct server *server, void *arg);
+    /* Called once when every worker listens; may be NULL. */
+    void (*ready)(int port, void *arg);
+    void *arg;
+};
+
+/* Runs until a signal ends it; the process's exit code. */
+int node_run(const struct node_request *request);

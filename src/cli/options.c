@@ -1,0 +1,77 @@
+#include "cli/options.h"
+
+#include "base/mem.h"
+#include "script/config.h"
+
+#include <stdio.h>
+
+#define PROBLEMS_MAX 262144
+
+extern char **environ;
+
+void options_init(struct options *o, const char *command, int argc)
+{
+    *o = (struct options){.command = command,
+                          .set = mem_zalloc(((size_t)argc + 1) * sizeof *o->set)};
+}
+
+void options_deinit(struct options *o)
+{
+    mem_free(o->set);
+}
+
+const char *options_value(const struct options *o, int argc, char **argv, int *i, const char *flag,
+                          const char *short_flag)
+{
+    const char *arg = argv[*i];
+    size_t n = strlen(flag);
+
+    if (strncmp(arg, flag, n) == 0 && arg[n] == '=')
+        return arg + n + 1;
+    if (strcmp(arg, flag) != 0 && (short_flag == NULL || strcmp(arg, short_flag) != 0))
+        return NULL;
+    if (*i + 1 >= argc) {
+        fprintf(stderr, "perigee %s: %s needs a value\n", o->command, arg);
+        return "";
+    }
+    return argv[++*i];
+}
+
+bool options_take(struct options *o, int argc, char **argv, int *i)
+{
+    const char *value = options_value(o, argc, argv, i, "--config", "-c");
+
+    if (value) {
+        o->config = value;
+        return *value != '\0';
+    }
+    value = options_value(o, argc, argv, i, "--set", NULL);
+    if (value)
+        o->set[o->set_count++] = value;
+    return value && *value != '\0';
+}
+
+struct settings *options_load(const struct options *o, const char *const *defaults)
+{
+    struct buf problems = BUF_INIT(PROBLEMS_MAX);
+    struct config_request request = {
+        .path = o->config,
+        .defaults = defaults,
+        .env = (const char *const *)environ,
+        .set = o->set,
+    };
+    struct settings *settings;
+
+    if (config_load(&request, &settings, &problems) != OK) {
+        fwrite(problems.ptr ? problems.ptr : "", 1, problems.len, stderr);
+        settings = NULL;
+    }
+    buf_deinit(&problems);
+    return settings;
+}
+
+int options_unexpected(const struct options *o, const char *argument)
+{
+    fprintf(stderr, "perigee %s: unexpected argument: %s (perigee help)\n", o->command, argument);
+    return 2;
+}

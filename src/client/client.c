@@ -1,0 +1,370 @@
+#include "client/client.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/random.h"
+#include "client/command.h"
+#include "client/subscribe.h"
+
+/* Bytes of waiting commands after which the client is not read any more. */
+#define INBOX_PAUSE_BYTES (64 * 1024)
+
+/* Messages (or the rest of one) that came while a command was waiting. */
+struct inbox_item {
+    struct inbox_item *next;
+    size_t len;
+    bool whole; /* none of it has run yet */
+    char bytes[];
+};
+struct client_inbox {
+    struct inbox_item *first, **last;
+    size_t bytes;
+};
+
+/* --- birth and death ----------------------------------------------------------------------------- */
+
+static struct str pack_headers(const struct transport_request *r)
+{
+    struct buf packed = BUF_INIT(1 << 20);
+
+    for (size_t i = 0; i < r->header_count; i++) {
+        buf_add_str(&packed, r->headers[i].name);
+        buf_add_char(&packed, '\0');
+        buf_add_str(&packed, r->headers[i].value);
+        buf_add_char(&packed, '\0');
+    }
+    return buf_str(&packed);
+}
+
+struct client *client_new(struct core *core, struct transport *t,
+                          const struct transport_request *request)
+{
+    struct client *cl = mem_zalloc(sizeof *cl);
+
+    cl->core = core;
+    cl->transport = t;
+    cl->refs = 1;
+    cl->hub.outbox = &t->outbox;
+    cl->hub.kind = t->kind;
+    random_uuid(cl->hub.id);
+    list_init(&cl->flights);
+    list_add_tail(&clients_of(cl)->unconnected, &cl->hub.in_user);
+    cl->profile.ip = str_dup(request->ip);
+    if (core->script && hook_wants_headers(core->script))
+        cl->profile.headers = pack_headers(request);
+    client_life_open(cl);
+    if (core->closing)
+        client_disconnect_code(cl, DISCONNECT_SHUTDOWN);
+    return cl;
+}
+
+struct client *client_ref(struct client *cl)
+{
+    cl->refs++;
+    return cl;
+}
+
+static void inbox_free(struct client *cl)
+{
+    while (cl->inbox && cl->inbox->first) {
+        struct inbox_item *item = cl->inbox->first;
+
+        cl->inbox->first = item->next;
+        mem_free(item);
+    }
+    mem_free(cl->inbox);
+    cl->inbox = NULL;
+}
+
+void client_unref(struct client *cl)
+{
+    if (--cl->refs > 0)
+        return;
+    CHECK(cl->transport == NULL);
+    CHECK(cl->hub.subs == NULL);
+    inbox_free(cl);
+    str_free(&cl->profile.conn_info);
+    str_free(&cl->profile.meta);
+    str_free(&cl->profile.name);
+    str_free(&cl->profile.version);
+    str_free(&cl->profile.ip);
+    str_free(&cl->profile.headers);
+    mem_free(cl);
+}
+
+/* --- messages in --------------------------------------------------------------------------------- */
+
+static void inbox_add(struct client *cl, struct str bytes, bool in_front)
+{
+    struct inbox_item *item = mem_alloc(sizeof *item + bytes.len);
+
+    if (cl->inbox == NULL) {
+        cl->inbox = mem_zalloc(sizeof *cl->inbox);
+        cl->inbox->last = &cl->inbox->first;
+    }
+    item->len = bytes.len;
+    item->whole = !in_front;
+    if (bytes.len > 0)
+        memcpy(item->bytes, bytes.ptr, bytes.len);
+    if (in_front) {
+        item->next = cl->inbox->first;
+        cl->inbox->first = item;
+        if (item->next == NULL)
+            cl->inbox->last = &item->next;
+    } else {
+        item->next = NULL;
+        *cl->inbox->last = item;
+        cl->inbox->last = &item->next;
+    }
+    cl->inbox->bytes += bytes.len;
+    if (cl->inbox->bytes > INBOX_PAUSE_BYTES && !cl->paused && cl->transport) {
+        cl->paused = true;
+        cl->transport->ops->pause(cl->transport);
+    }
+}
+
+static struct inbox_item *inbox_take(struct client *cl)
+{
+    struct inbox_item *item = cl->inbox ? cl->inbox->first : NULL;
+
+    if (item == NULL)
+        return NULL;
+    cl->inbox->first = item->next;
+    cl->inbox->bytes -= item->len;
+    if (item->next == NULL) {
+        mem_free(cl->inbox);
+        cl->inbox = NULL;
+    }
+    return item;
+}
+
+static void refuse_message(struct client *cl, const char *cause)
+{
+    command_disconnect(cl, DISCONNECT_BAD_REQUEST, &(struct refusal){.cause = cause});
+}
+
+/* Runs the commands of a message until it ends, a command waits, or the client does. whole: none
+ * of it has run yet, so it must hold a command. */
+static void run_message(struct client *cl, struct str rest, bool whole)
+{
+    struct clients *cs = clients_of(cl);
+    enum wire wire = kind_wire(cl->hub.kind);
+
+    while (!cl->busy && cl->state < CLIENT_UNUSABLE) {
+        struct wire_command command;
+        enum err err = wire_next(wire, &rest, &cs->arena, &command);
+
+        if (err == OK)
+            command_run(cl, &command);
+        arena_reset(&cs->arena);
+        if (err == ERR_NOT_FOUND && whole)
+            refuse_message(cl, "the message is empty");
+        else if (err == ERR_SYNTAX)
+            refuse_message(cl, "the message is not a valid command");
+        if (err != OK)
+            return;
+        whole = false;
+    }
+    if (cl->busy && rest.len > 0 && !client_is_closing(cl))
+        inbox_add(cl, rest, true);
+}
+
+void client_receive(struct client *cl, struct str message)
+{
+    if (client_is_closing(cl))
+        return;
+    if (cl->busy || cl->running) {
+        inbox_add(cl, message, false);
+        return;
+    }
+    if (cl->state == CLIENT_UNUSABLE) {
+        refuse_message(cl, "a command after a failed connect");
+        return;
+    }
+    cl->running = true;
+    run_message(cl, message, true);
+    cl->running = false;
+}
+
+void client_wait(struct client *cl)
+{
+    CHECK(!cl->busy);
+    cl->busy = true;
+    client_ref(cl);
+}
+
+void client_resume(struct client *cl)
+{
+    struct inbox_item *item;
+
+    CHECK(cl->busy);
+    cl->busy = false;
+    if (!cl->running) { /* else the loop that called the command goes on by itself */
+        cl->running = true;
+        while (!cl->busy && cl->state < CLIENT_UNUSABLE && (item = inbox_take(cl)) != NULL) {
+            run_message(cl, str_of(item->bytes, item->len), item->whole);
+            mem_free(item);
+        }
+        cl->running = false;
+    }
+    if (cl->paused && cl->transport && (cl->inbox == NULL || cl->inbox->bytes < 1024)) {
+        cl->paused = false;
+        cl->transport->ops->resume(cl->transport);
+    }
+    client_unref(cl);
+}
+
+void client_alive(struct client *cl)
+{
+    if (cl->state == CLIENT_CONNECTED && cl->pong_ms != 0)
+        client_pong(cl);
+}
+
+/* --- the end ------------------------------------------------------------------------------------- */
+
+struct client_end {
+    struct list in_closing;
+    struct client *cl;
+    uint32_t code;
+    size_t reason_len;
+    char reason[];
+};
+
+/* From now on Lua's view of the client is of nobody. */
+static void clear_view(struct client *cl)
+{
+    if (cl->view) {
+        *cl->view = NULL;
+        cl->view = NULL;
+    }
+}
+
+static void on_end_seen(void *arg, const struct hook_verdict *verdict)
+{
+    struct client *cl = arg;
+
+    clear_view(cl);
+    client_unref(cl);
+}
+
+/* Hooks hear of the end after those of the subscriptions, once, and only of what was connected. */
+static void tell_disconnect(struct client *cl, uint32_t code, struct str reason)
+{
+    struct script *script = cl->core->script;
+
+    if (script && hooks_has(script_hooks(script, 0), HOOK_DISCONNECT))
+        hook_run(script, 0, HOOK_DISCONNECT,
+                 &(struct hook_request){.client = cl, .code = code, .reason = reason}, on_end_seen,
+                 client_ref(cl));
+    else
+        clear_view(cl);
+}
+
+static void end_client(struct client_end *end)
+{
+    struct client *cl = end->cl;
+    struct str reason = str_of(end->reason, end->reason_len);
+
+    if (cl->transport)
+        cl->transport->ops->close(cl->transport, end->code, reason);
+    client_life_close(cl);
+    subscribe_leave_all(cl);
+    if (cl->hub.user) {
+        tell_disconnect(cl, end->code, reason);
+        hub_remove_client(cl->core->hub, &cl->hub);
+    } else {
+        list_del(&cl->hub.in_user);
+        clear_view(cl);
+    }
+    client_unref(cl);
+    mem_free(end);
+}
+
+void client_run_closing(struct turn_task *task)
+{
+    struct clients *cs = container_of(task, struct clients, close_task);
+
+    while (!list_empty(&cs->closing)) {
+        struct client_end *end = container_of(cs->closing.next, struct client_end, in_closing);
+
+        list_del(&end->in_closing);
+        end_client(end);
+    }
+}
+
+void client_disconnect(struct client *cl, uint32_t code, struct str reason)
+{
+    struct clients *cs = clients_of(cl);
+    struct client_end *end;
+
+    if (client_is_closing(cl))
+        return;
+    end = mem_alloc(sizeof *end + reason.len);
+    list_init(&end->in_closing);
+    end->cl = client_ref(cl);
+    end->code = code;
+    end->reason_len = reason.len;
+    if (reason.len > 0)
+        memcpy(end->reason, reason.ptr, reason.len);
+    cl->state = CLIENT_CLOSING;
+    list_add_tail(&cs->closing, &end->in_closing);
+    worker_queue(cl->core->worker, &cs->close_task);
+}
+
+void client_disconnect_code(struct client *cl, enum disconnect code)
+{
+    client_disconnect(cl, code, codes_disconnect(code));
+}
+
+void client_transport_closed(struct client *cl, uint32_t code, struct str reason)
+{
+    cl->transport = NULL;
+    client_disconnect(cl, code,
+                      reason.len ? reason : codes_disconnect(DISCONNECT_CONNECTION_CLOSED));
+    client_run_closing(&clients_of(cl)->close_task); /* now: the outbox is about to go */
+    cl->hub.outbox = NULL;
+    client_unref(cl);
+}
+
+void client_write_failed(struct client *cl, enum err why)
+{
+    if (why == ERR_LIMIT)
+        client_log_refusal(cl, DISCONNECT_SLOW,
+                           &(struct refusal){.cause = "the client reads too slowly",
+                                             .option = STR("client.queue_max_size")});
+    client_disconnect_code(cl, why == ERR_LIMIT ? DISCONNECT_SLOW : DISCONNECT_WRITE_ERROR);
+}
+
+/* --- permissions ----------------------------------------------------------------------------------- */
+
+unsigned client_who(const struct client *cl, const struct channel_parts *parts, struct str channel)
+{
+    const struct settings *s = cl->core->settings;
+    struct str user = client_user(cl);
+    unsigned who = 0;
+
+    if (user.len == 0)
+        who |= WHO_ANONYMOUS;
+    if (hub_find(&cl->hub, channel))
+        who |= WHO_SUBSCRIBED;
+    if (s->client_insecure)
+        who |= WHO_INSECURE;
+    if (parts->is_private)
+        who |= WHO_PRIVATE;
+    if (parts->user_limited) {
+        who |= WHO_USER_LIMITED;
+        if (channel_lists_user(s, channel, user))
+            who |= WHO_USER_LISTED;
+    }
+    return who;
+}
+
+struct presence_entry client_entry(const struct client *cl, const struct subscription *sub)
+{
+    return (struct presence_entry){
+        .client = client_id(cl),
+        .user = client_user(cl),
+        .conn_info = cl->profile.conn_info,
+        .chan_info = sub && sub->extra ? sub->extra->chan_info : STR_NONE,
+    };
+}

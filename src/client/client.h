@@ -1,0 +1,162 @@
+/* One client of the protocol: its state, its commands in order, its timers and its end. It knows no
+ * socket (client/transport.h) and no Lua (script/hook.h). Worker thread.
+ *
+ *     opened ──connect──► connecting ──ok──► connected ──► closing
+ *        └─ stale                └─ error ─► unusable ─────────┘
+ *
+ * Commands run one at a time: while one waits for a home or a hook, the next ones queue. A client
+ * that is to end is only marked; the end itself comes at the end of the turn, so nobody who holds
+ * a client or walks a list of them is surprised. Memory is counted: whoever waits holds a
+ * reference, and must look at client_is_closing afterwards. */
+#pragma once
+
+#include "client/codes.h"
+#include "client/transport.h"
+#include "core/channel.h"
+#include "core/home.h"
+#include "core/hub.h"
+#include "script/hook.h"
+
+enum client_state {
+    CLIENT_OPENED,
+    CLIENT_CONNECTING,
+    CLIENT_CONNECTED,
+    CLIENT_UNUSABLE, /* its connect command was answered with an error */
+    CLIENT_CLOSING,
+};
+
+/* What most clients have little of: one allocation each, NULL when absent. */
+struct client_profile {
+    struct str conn_info;     /* raw */
+    struct str meta;          /* raw; never sent to clients */
+    struct str name, version; /* of the SDK */
+    struct str ip;
+    struct str headers;       /* packed "name\0value\0"…, only if a hook may ask */
+};
+
+struct client {
+    struct hub_client hub;    /* id, user, subscriptions */
+    struct core *core;
+    struct transport *transport; /* NULL once the connection is gone */
+    struct client_profile profile;
+    struct client_inbox *inbox;  /* messages that wait for the command in progress */
+    struct list flights;         /* subscribes on their way, struct flight */
+    struct timer timer;          /* the next of the times below */
+    uint64_t ping_ms, pong_ms, tick_ms; /* when: next ping, pong overdue, maintenance; 0: never */
+    int64_t expire_at;           /* Unix seconds; 0: never */
+    struct client **view;        /* Lua's view of us, which holds this pointer; cleared when we go */
+    uint32_t refs;
+    uint8_t state;
+    bool busy;                   /* a command waits */
+    bool running;                /* inside its command loop */
+    bool paused;                 /* the transport was told to stop reading */
+    bool refreshing;             /* the refresh hook was asked */
+};
+
+/* What all clients of one worker share. */
+struct clients {
+    struct core *core;
+    struct arena arena;       /* of the command in progress; reset after it */
+    struct buf scratch;       /* one encoding at a time */
+    struct list unconnected;  /* clients without a user yet, by hub.in_user */
+    struct list closing;      /* struct client_end */
+    struct turn_task close_task;
+    struct jwt_keys *keys, *subscription_keys;
+};
+
+/* Makes them for one worker and enters the hub's and control's up-calls. */
+struct clients *clients_new(struct core *core);
+/* Ends every client with shutdown (3001). */
+void clients_shutdown(struct clients *cs);
+void clients_free(struct clients *cs); /* without clients left */
+
+static inline struct clients *clients_of(const struct client *cl)
+{
+    return cl->core->clients;
+}
+
+struct client *client_ref(struct client *cl);
+void client_unref(struct client *cl);
+
+static inline bool client_is_closing(const struct client *cl)
+{
+    return cl->state == CLIENT_CLOSING;
+}
+
+static inline struct client *client_of(struct hub_client *hc)
+{
+    return container_of(hc, struct client, hub);
+}
+
+static inline struct str client_id(const struct client *cl)
+{
+    return str_of(cl->hub.id, sizeof cl->hub.id);
+}
+
+static inline struct str client_user(const struct client *cl)
+{
+    return hub_user_name(&cl->hub);
+}
+
+/* --- ending --- */
+
+/* Ends those that were marked; the turn's task. */
+void client_run_closing(struct turn_task *task);
+
+/* Marks the client for its end: at the turn's end its subscriptions go, hooks are told, and the
+ * transport tells the peer. A second call does nothing. reason is copied. */
+void client_disconnect(struct client *cl, uint32_t code, struct str reason);
+void client_disconnect_code(struct client *cl, enum disconnect code);
+
+/* --- answering (client/reply.c) --- */
+
+void client_reply(struct client *cl, const struct wire_reply *reply);
+void client_reply_error(struct client *cl, uint32_t id, const struct wire_error *error);
+void client_push(struct client *cl, const struct wire_push *push);
+/* The frame of a reply, to be pushed by the caller. */
+struct frame *client_reply_frame(struct client *cl, const struct wire_reply *reply);
+
+/* Why somebody was refused, for the log: one info line, and what to change. */
+struct refusal {
+    const char *cause;
+    struct str cause_text; /* instead of cause */
+    struct str option;     /* empty: none */
+    struct str channel;
+};
+void client_log_refusal(const struct client *cl, uint32_t code, const struct refusal *why);
+
+/* --- a command's life --- */
+
+/* The command waits for somebody: later ones queue until client_resume. Takes a reference. */
+void client_wait(struct client *cl);
+void client_resume(struct client *cl); /* gives it back */
+
+/* --- what may it do --- */
+
+/* Bits of enum who for this client and channel. */
+unsigned client_who(const struct client *cl, const struct channel_parts *parts, struct str channel);
+struct presence_entry client_entry(const struct client *cl, const struct subscription *sub);
+
+/* --- timers (client/life.c) --- */
+
+void client_life_open(struct client *cl);      /* the stale timer */
+void client_life_connected(struct client *cl); /* pings, maintenance, expiry */
+void client_life_rearm(struct client *cl);     /* a time has changed */
+void client_pong(struct client *cl);
+void client_life_close(struct client *cl);
+
+/* --- upkeep (client/upkeep.c) --- */
+
+/* Its connection's expiry is renewed by refresh commands, not by the refresh hook. */
+bool client_refreshes_itself(const struct client *cl);
+/* The expiry (and grace) is over: asks the refresh hook, or ends the client. */
+void client_expired(struct client *cl);
+/* The maintenance tick: expired subscriptions, lost positions. */
+void client_maintain(struct client *cl);
+/* A positioned subscription cannot go on: 2500, or 3010 when the server made it. Deferred to the
+ * turn's end, so it may be called while channels are walked. */
+void client_lose_position(struct client *cl, struct subscription *sub);
+/* Sets a new expiry (0: never); tells the client if push. */
+void client_set_expiry(struct client *cl, int64_t expire_at, bool push);
+/* Seconds from now, at least 1, at most a year. */
+uint32_t client_ttl(int64_t expire_at);

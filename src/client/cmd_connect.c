@@ -1,0 +1,356 @@
+/* connect: token, hook, or nobody; then the limits, the server-side subscriptions, and the reply,
+ * in front of everything those channels bring. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "client/connecting.h"
+
+/* --- ending it, well or badly ------------------------------------------------------------------------ */
+
+static void free_connecting(struct connecting *c)
+{
+    struct client *cl = c->cl;
+
+    for (size_t i = 0; i < c->channel_count; i++) {
+        for (size_t k = 0; k < c->channels[i].publication_count; k++)
+            publication_unref(c->channels[i].publications[k]);
+    }
+    outbox_deinit(&c->held);
+    settings_unref(c->settings);
+    arena_deinit(&c->arena);
+    mem_free(c);
+    client_resume(cl);
+}
+
+/* The client may say nothing more, and is in no channel. */
+static void make_unusable(struct connecting *c)
+{
+    struct client *cl = c->cl;
+
+    cl->hub.outbox = cl->transport ? &cl->transport->outbox : NULL;
+    subscribe_leave_all(cl);
+    if (cl->hub.user) {
+        hub_remove_client(cl->core->hub, &cl->hub);
+        list_add_tail(&clients_of(cl)->unconnected, &cl->hub.in_user);
+    }
+    cl->state = CLIENT_UNUSABLE;
+}
+
+static void fail_error(struct connecting *c, enum client_error code, const struct refusal *why)
+{
+    struct wire_error error = codes_error(code);
+
+    client_log_refusal(c->cl, code, why);
+    make_unusable(c);
+    client_reply_error(c->cl, c->id, &error);
+    free_connecting(c);
+}
+
+static void fail_disconnect(struct connecting *c, enum disconnect code, const struct refusal *why)
+{
+    c->cl->hub.outbox = c->cl->transport ? &c->cl->transport->outbox : NULL;
+    command_disconnect(c->cl, code, why);
+    free_connecting(c);
+}
+
+/* A namespace that is not configured, or broken claims. */
+static void fail_channels(struct connecting *c, enum err err)
+{
+    if (err == ERR_NOT_FOUND)
+        fail_error(c, ERROR_UNKNOWN_CHANNEL,
+                   &(struct refusal){.cause = "a server-side channel's namespace is not configured",
+                                     .option = STR("channel.namespaces")});
+    else
+        fail_disconnect(c, DISCONNECT_INVALID_TOKEN,
+                        &(struct refusal){.cause = "the subscribe options are not valid"});
+}
+
+static struct wire_subscribe_result_map subs_of(struct connecting *c)
+{
+    struct wire_subscribe_result_entry *entries =
+        arena_alloc(&c->arena, c->channel_count * sizeof *entries);
+
+    for (size_t i = 0; i < c->channel_count; i++)
+        entries[i] = (struct wire_subscribe_result_entry){c->channels[i].plan.channel,
+                                                          &c->channels[i].result};
+    return (struct wire_subscribe_result_map){entries, c->channel_count};
+}
+
+static void reply(struct connecting *c)
+{
+    struct client *cl = c->cl;
+    const struct settings *s = c->settings;
+    bool pings = s->client_ping_interval_ms > 0 && !cl->transport->native_ping;
+    struct wire_connect_result result = {
+        .client = client_id(cl),
+        .version = cl->core->node->version,
+        .data = c->data,
+        .subs = subs_of(c),
+        .ping = pings ? (uint32_t)MAX(s->client_ping_interval_ms / 1000, 1) : 0,
+        .pong = pings && s->client_pong_timeout_ms > 0,
+        .time = s->client_connect_include_server_time ? clock_wall_ms() : 0,
+    };
+    struct frame *f;
+
+    if (c->expire_at > 0 && client_refreshes_itself(cl)) {
+        result.expires = true;
+        result.ttl = client_ttl(c->expire_at);
+    }
+    cl->hub.outbox = &cl->transport->outbox;
+    client_reply(cl, &(struct wire_reply){.id = c->id, .connect = &result});
+    while ((f = outbox_take(&c->held)) != NULL)
+        outbox_push_take(cl->hub.outbox, f);
+}
+
+static void on_subscribed_all(struct connecting *c)
+{
+    struct client *cl = c->cl;
+
+    if (client_is_closing(cl)) {
+        free_connecting(c);
+    } else if (c->err != OK) {
+        fail_disconnect(c, DISCONNECT_SERVER_ERROR,
+                        &(struct refusal){.cause = "a server-side subscription failed"});
+    } else {
+        cl->state = CLIENT_CONNECTED;
+        cl->expire_at = c->expire_at;
+        reply(c);
+        client_life_connected(cl);
+        free_connecting(c);
+    }
+}
+
+/* --- who it is, is settled ------------------------------------------------------------------------------ */
+
+static void move_str(struct str *to, struct str from)
+{
+    str_free(to);
+    *to = str_dup(from);
+}
+
+static void enter(struct connecting *c)
+{
+    struct client *cl = c->cl;
+    int64_t channels_max = c->settings->client_channel_limit;
+    enum err err;
+
+    if (!c->has_user) {
+        if (!c->settings->client_allow_anonymous_connect_without_token &&
+            !c->settings->client_insecure) {
+            fail_disconnect(
+                c, DISCONNECT_BAD_REQUEST,
+                &(struct refusal){
+                    .cause = "no token, and nobody else says who this is",
+                    .option = STR("client.allow_anonymous_connect_without_token")});
+            return;
+        }
+        c->has_user = true;
+    }
+    list_del(&cl->hub.in_user); /* of the unconnected */
+    hub_add_client(cl->core->hub, &cl->hub, c->user);
+    err = c->by_hook ? OK : connecting_add_wishes(c);
+    if (err != OK) {
+        fail_disconnect(c, DISCONNECT_BAD_REQUEST,
+                        &(struct refusal){.cause = "the client asks for an unknown namespace",
+                                          .option = STR("channel.namespaces")});
+    } else if (channels_max >= 0 && (int64_t)c->channel_count > channels_max) {
+        fail_disconnect(c, DISCONNECT_CHANNEL_LIMIT,
+                        &(struct refusal){.cause = "too many server-side channels",
+                                          .option = STR("client.channel_limit")});
+    } else if (c->expire_at > 0 && c->expire_at <= clock_wall_ms() / 1000) {
+        fail_error(c, ERROR_EXPIRED,
+                   &(struct refusal){.cause = "the connection's expiry has passed"});
+    } else {
+        move_str(&cl->profile.conn_info, c->info);
+        move_str(&cl->profile.meta, c->meta);
+        cl->hub.outbox = &c->held;
+        connecting_subscribe(c, on_subscribed_all);
+    }
+}
+
+/* --- the connect hook -------------------------------------------------------------------------------------- */
+
+/* What the hook gives replaces what the token said. */
+static enum err take_verdict(struct connecting *c, const struct hook_verdict *v)
+{
+    enum err err = OK;
+
+    if (v->has_user) {
+        c->user = arena_dup(&c->arena, v->user);
+        c->by_hook = !c->by_token;
+    }
+    c->has_user = c->has_user || v->has_user;
+    if (v->info.len > 0)
+        c->info = arena_dup(&c->arena, v->info);
+    if (v->meta.len > 0)
+        c->meta = arena_dup(&c->arena, v->meta);
+    if (v->data.len > 0)
+        c->data = arena_dup(&c->arena, v->data);
+    if (v->has_expire_at)
+        c->expire_at = v->expire_at;
+    if (v->subs.len > 0)
+        err = connecting_add_object(c, v->subs, 0);
+    for (size_t i = 0; i < v->channel_count && err == OK; i++)
+        err = connecting_add(c, v->channels[i], STR_NONE, 0);
+    return err;
+}
+
+static void on_hook(void *arg, const struct hook_verdict *v)
+{
+    struct connecting *c = arg;
+    enum err err;
+
+    if (client_is_closing(c->cl)) {
+        free_connecting(c);
+        return;
+    }
+    switch (v->outcome) {
+    case VERDICT_NIL:
+        enter(c);
+        return;
+    case VERDICT_ALLOW:
+        err = take_verdict(c, v);
+        if (err == OK)
+            enter(c);
+        else
+            fail_channels(c, err);
+        return;
+    case VERDICT_REFUSE:
+        fail_disconnect(c, DISCONNECT_PERMISSION_DENIED,
+                        &(struct refusal){.cause = "the hook said no",
+                                          .option = STR("hooks.connect")});
+        return;
+    case VERDICT_ERROR:
+        make_unusable(c);
+        break;
+    case VERDICT_DISCONNECT:
+        break;
+    }
+    command_refuse_verdict(c->cl, c->id, STR_NONE, v);
+    free_connecting(c);
+}
+
+static struct str *wished_channels(struct connecting *c)
+{
+    struct str *list = arena_alloc(&c->arena, c->request->subs.count * sizeof *list);
+
+    for (size_t i = 0; i < c->request->subs.count; i++)
+        list[i] = c->request->subs.ptr[i].key;
+    return list;
+}
+
+static void ask_hook(struct connecting *c)
+{
+    struct script *script = c->cl->core->script;
+    struct hook_request request = {
+        .client = c->cl,
+        .data = c->request->data,
+        .data_is_binary = kind_wire(c->cl->hub.kind) != WIRE_JSON,
+        .token = c->request->token,
+        .name = c->request->name,
+        .version = c->request->version,
+        .channels = wished_channels(c),
+        .channel_count = c->request->subs.count,
+        .has_user = c->has_user,
+        .user = c->user,
+        .info = c->info,
+        .meta = c->meta,
+    };
+
+    hook_run(script, 0, HOOK_CONNECT, &request, on_hook, c);
+}
+
+/* --- the token ----------------------------------------------------------------------------------------------- */
+
+static enum err take_claims(struct connecting *c, const struct jwt_claims *claims)
+{
+    const struct token_channel *channels;
+    size_t count;
+    enum err err = auth_token_channels(&c->arena, claims, &channels, &count);
+
+    for (size_t i = 0; i < count && err == OK; i++)
+        err = connecting_add(c, channels[i].channel, channels[i].options, SUB_FROM_TOKEN);
+    c->by_token = c->has_user = true;
+    c->user = arena_dup(&c->arena, claims->user);
+    c->info = arena_dup(&c->arena, claims->info);
+    c->meta = arena_dup(&c->arena, claims->meta);
+    if (!c->settings->client_insecure)
+        c->expire_at = jwt_expiry(claims, clock_wall_ms() / 1000);
+    return err;
+}
+
+/* False: ended. */
+static bool check_token(struct connecting *c)
+{
+    struct jwt_claims claims;
+    enum err err = auth_connection_token(c->cl, c->request->token, &claims);
+
+    if (err == ERR_EXPIRED) {
+        fail_error(c, ERROR_TOKEN_EXPIRED, &(struct refusal){.cause = "the token has expired"});
+    } else if (err != OK) {
+        fail_disconnect(c, DISCONNECT_INVALID_TOKEN,
+                        &(struct refusal){.cause = "the token is not valid",
+                                          .option = STR("client.token.hmac_secret_key")});
+    } else if (claims.user.len == 0 && c->settings->client_disallow_anonymous_connection_tokens) {
+        fail_disconnect(
+            c, DISCONNECT_PERMISSION_DENIED,
+            &(struct refusal){.cause = "the token names no user",
+                              .option = STR("client.disallow_anonymous_connection_tokens")});
+    } else {
+        err = take_claims(c, &claims);
+        if (err == OK)
+            return true;
+        fail_channels(c, err);
+    }
+    return false;
+}
+
+/* The request with its text, for as long as the command waits. */
+static const struct wire_connect_request *keep_request(struct arena *a,
+                                                       const struct wire_connect_request *r)
+{
+    struct wire_connect_request *kept = arena_alloc(a, sizeof *kept);
+    struct wire_subscribe_request_entry *subs =
+        arena_alloc(a, r->subs.count * sizeof *subs);
+
+    *kept = (struct wire_connect_request){
+        .token = arena_dup(a, r->token),
+        .data = arena_dup(a, r->data),
+        .name = arena_dup(a, r->name),
+        .version = arena_dup(a, r->version),
+        .subs = {subs, r->subs.count},
+    };
+    for (size_t i = 0; i < r->subs.count; i++) {
+        const struct wire_subscribe_request *from = r->subs.ptr[i].value;
+        struct wire_subscribe_request *to = arena_zalloc(a, sizeof *to);
+
+        subs[i] = (struct wire_subscribe_request_entry){arena_dup(a, r->subs.ptr[i].key), to};
+        if (from) {
+            to->recover = from->recover;
+            to->offset = from->offset;
+            to->epoch = arena_dup(a, from->epoch);
+        }
+    }
+    return kept;
+}
+
+void cmd_connect(struct client *cl, const struct wire_command *command)
+{
+    struct connecting *c = mem_zalloc(sizeof *c);
+    struct script *script = cl->core->script;
+
+    client_wait(cl);
+    cl->state = CLIENT_CONNECTING;
+    c->cl = cl;
+    c->id = command->id;
+    c->settings = settings_ref(cl->core->settings);
+    c->request = keep_request(&c->arena, command->connect);
+    outbox_init(&c->held, NULL, (size_t)c->settings->client_queue_max_size, cl->hub.outbox->on_fail);
+    move_str(&cl->profile.name, c->request->name);
+    move_str(&cl->profile.version, c->request->version);
+    if (c->request->token.len > 0 && !check_token(c))
+        return;
+    if (script && hooks_has(script_hooks(script, 0), HOOK_CONNECT))
+        ask_hook(c);
+    else
+        enter(c);
+}

@@ -1,0 +1,142 @@
+/* refresh and sub_refresh: a new token for the connection, or for one subscription. */
+#include "base/clock.h"
+#include "client/auth.h"
+#include "client/command.h"
+
+static void expired(struct client *cl, uint32_t id, struct str channel)
+{
+    command_refuse(cl, id, ERROR_EXPIRED,
+                   &(struct refusal){.cause = "the new expiry has passed", .channel = channel});
+}
+
+static bool has_token(struct client *cl, const struct wire_refresh_request *r)
+{
+    if (r->token.len > 0 && client_refreshes_itself(cl))
+        return true;
+    command_disconnect(cl, DISCONNECT_BAD_REQUEST,
+                       &(struct refusal){.cause = r->token.len ? "the refresh hook renews connections"
+                                                               : "the token is missing"});
+    return false;
+}
+
+void cmd_refresh(struct client *cl, const struct wire_command *command)
+{
+    int64_t now_s = clock_wall_ms() / 1000;
+    struct wire_refresh_result result = {0};
+    struct jwt_claims claims;
+    int64_t expire_at;
+    enum err err;
+
+    if (!has_token(cl, command->refresh))
+        return;
+    err = auth_connection_token(cl, command->refresh->token, &claims);
+    if (err == ERR_EXPIRED) {
+        command_disconnect(cl, DISCONNECT_CONNECTION_EXPIRED,
+                           &(struct refusal){.cause = "the token of the refresh has expired"});
+        return;
+    }
+    if (err != OK || !str_eq(claims.user, client_user(cl))) {
+        command_disconnect(cl, DISCONNECT_INVALID_TOKEN,
+                           &(struct refusal){.cause = "the token of the refresh is not valid",
+                                             .option = STR("client.token")});
+        return;
+    }
+    if (!client_has_token_channels(cl, &claims)) {
+        command_disconnect(cl, DISCONNECT_INSUFFICIENT_STATE,
+                           &(struct refusal){.cause = "the new token names other channels"});
+        return;
+    }
+    expire_at = jwt_expiry(&claims, now_s);
+    if (expire_at > 0 && expire_at <= now_s) {
+        expired(cl, command->id, STR_NONE);
+        return;
+    }
+    if (claims.info.len > 0) {
+        str_free(&cl->profile.conn_info);
+        cl->profile.conn_info = str_dup(claims.info);
+    }
+    if (claims.meta.len > 0) {
+        str_free(&cl->profile.meta);
+        cl->profile.meta = str_dup(claims.meta);
+    }
+    client_set_expiry(cl, expire_at, false);
+    if (expire_at > 0) {
+        result.expires = true;
+        result.ttl = client_ttl(expire_at);
+    }
+    client_reply(cl, &(struct wire_reply){.id = command->id, .refresh = &result});
+}
+
+/* False: answered. */
+static bool check_sub_refresh(struct client *cl, const struct wire_command *command,
+                              struct subscription *sub, struct jwt_claims *claims)
+{
+    const struct wire_sub_refresh_request *r = command->sub_refresh;
+    struct refusal why = {.channel = r->channel};
+    enum err err;
+
+    if (sub == NULL) {
+        why.cause = "not subscribed";
+        command_refuse(cl, command->id, ERROR_PERMISSION_DENIED, &why);
+        return false;
+    }
+    if (!(sub->flags & SUB_CLIENT_REFRESH)) {
+        why.cause = "the server renews this subscription";
+        command_disconnect(cl, DISCONNECT_BAD_REQUEST, &why);
+        return false;
+    }
+    if (r->token.len == 0 || r->type != 0) {
+        why.cause = "the token is missing";
+        command_refuse(cl, command->id, ERROR_BAD_REQUEST, &why);
+        return false;
+    }
+    err = auth_subscription_token(cl, r->token, claims);
+    if (err == ERR_EXPIRED) { /* the reference would make the subscription eternal here */
+        why.cause = "the subscription token has expired";
+        command_refuse(cl, command->id, ERROR_TOKEN_EXPIRED, &why);
+        return false;
+    }
+    if (err != OK || !str_eq(claims->channel, r->channel) ||
+        !str_eq(claims->user, client_user(cl)) ||
+        (claims->client.len > 0 && !str_eq(claims->client, client_id(cl)))) {
+        why.cause = "the subscription token is not valid here";
+        command_disconnect(cl, DISCONNECT_INVALID_TOKEN, &why);
+        return false;
+    }
+    return true;
+}
+
+void cmd_sub_refresh(struct client *cl, const struct wire_command *command)
+{
+    const struct wire_sub_refresh_request *r = command->sub_refresh;
+    int64_t now_s = clock_wall_ms() / 1000;
+    struct wire_sub_refresh_result result = {0};
+    struct subscription *sub;
+    struct jwt_claims claims;
+    int64_t expire_at;
+
+    if (r->channel.len == 0) {
+        command_disconnect(cl, DISCONNECT_BAD_REQUEST,
+                           &(struct refusal){.cause = "the channel is missing"});
+        return;
+    }
+    sub = hub_find(&cl->hub, r->channel);
+    if (!check_sub_refresh(cl, command, sub, &claims))
+        return;
+    expire_at = jwt_expiry(&claims, now_s);
+    if (expire_at > 0 && expire_at <= now_s) {
+        expired(cl, command->id, r->channel);
+        return;
+    }
+    hub_set_extra(sub, expire_at, claims.info);
+    if (sub->flags & SUB_PRESENCE) {
+        struct presence_entry entry = client_entry(cl, sub);
+
+        home_presence_refresh(cl->core, r->channel, &entry);
+    }
+    if (expire_at > 0) {
+        result.expires = true;
+        result.ttl = client_ttl(expire_at);
+    }
+    client_reply(cl, &(struct wire_reply){.id = command->id, .sub_refresh = &result});
+}

@@ -1,0 +1,306 @@
+/* subscribe: who may, with what, and from where. A token is looked at first, then the hook, then
+ * the namespace's rules; a private or user-limited channel that the client has no right to is
+ * refused before any hook is asked. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "client/auth.h"
+#include "client/command.h"
+#include "client/subscribe.h"
+
+enum { FLAG_REJECT_UNRECOVERED = 2 };
+
+/* The command while a hook is asked; strings in text. */
+struct asking {
+    struct pending *pending;
+    const struct settings *settings; /* plan.ns lives in them */
+    struct subscribe_plan plan;
+    struct subscribe_wish wish;
+    bool by_token;
+    unsigned who;
+    char text[];
+};
+
+static void refuse(struct client *cl, uint32_t id, enum client_error code, struct str channel,
+                   const char *cause, struct str option)
+{
+    command_refuse(cl, id, code,
+                   &(struct refusal){.cause = cause, .option = option, .channel = channel});
+}
+
+/* --- the answer of the home ---------------------------------------------------------------------------- */
+
+static void answer(struct pending *p, const struct subscribe_plan *plan,
+                   const struct subscribe_answer *got)
+{
+    struct clients *cs = clients_of(p->cl);
+    struct wire_subscribe_result result;
+
+    if (subscribe_result(p->cl, &cs->arena, plan, got, &result))
+        client_reply(p->cl, &(struct wire_reply){.id = p->id, .subscribe = &result});
+    else
+        command_disconnect(p->cl, DISCONNECT_INAPPROPRIATE_PROTOCOL,
+                           &(struct refusal){.cause = "a recovered publication is not JSON",
+                                             .channel = plan->channel});
+    arena_reset(&cs->arena);
+}
+
+static void on_subscribed(void *arg, enum err err, const struct subscribe_plan *plan,
+                          const struct subscribe_answer *got, struct subscription *sub)
+{
+    struct pending *p = arg;
+
+    if (!pending_alive(p))
+        ; /* nobody to answer */
+    else if (err == OK)
+        answer(p, plan, got);
+    else if (err == ERR_EXPIRED)
+        refuse(p->cl, p->id, ERROR_UNRECOVERABLE_POSITION, plan->channel,
+               "the position cannot be recovered", STR("history_size"));
+    else
+        command_disconnect(p->cl, DISCONNECT_SERVER_ERROR,
+                           &(struct refusal){.cause = "the engine failed", .channel = plan->channel});
+    pending_end(p);
+}
+
+/* --- decided ------------------------------------------------------------------------------------------- */
+
+/* Allowed; from here on only time and limits can refuse. Ends the pending command if they do. */
+static void start(struct pending *p, struct subscribe_plan *plan, unsigned who,
+                  const struct subscribe_wish *wish)
+{
+    enum err err;
+
+    if (plan->expire_at > 0 && plan->expire_at <= clock_wall_ms() / 1000) {
+        refuse(p->cl, p->id, ERROR_EXPIRED, plan->channel, "the subscription's expiry has passed",
+               STR_NONE);
+        pending_end(p);
+        return;
+    }
+    subscribe_decide(p->cl, plan, who | WHO_SUBSCRIBED, wish);
+    err = subscribe_start(p->cl, plan, on_subscribed, p);
+    if (err == OK)
+        return;
+    refuse(p->cl, p->id, err == ERR_EXISTS ? ERROR_ALREADY_SUBSCRIBED : ERROR_LIMIT_EXCEEDED,
+           plan->channel, "another subscribe came first", STR_NONE);
+    pending_end(p);
+}
+
+static void decide_by_rules(struct pending *p, struct asking *a)
+{
+    const struct settings *s = a->settings;
+
+    if (a->by_token || settings_allows(a->plan.ns, a->who, ACTION_SUBSCRIBE)) {
+        start(p, &a->plan, a->who, &a->wish);
+        return;
+    }
+    command_refuse(
+        p->cl, p->id, ERROR_PERMISSION_DENIED,
+        &(struct refusal){
+            .cause_text = settings_denied_cause(s, a->plan.ns, a->who, ACTION_SUBSCRIBE),
+            .option = settings_denied_option(s, a->plan.ns, a->who, ACTION_SUBSCRIBE),
+            .channel = a->plan.channel});
+    pending_end(p);
+}
+
+static void on_hook(void *arg, const struct hook_verdict *v)
+{
+    struct asking *a = arg;
+    struct pending *p = a->pending;
+
+    if (!pending_alive(p)) {
+        pending_end(p);
+    } else {
+        switch (v->outcome) {
+        case VERDICT_NIL:
+            decide_by_rules(p, a);
+            break;
+        case VERDICT_ALLOW:
+            if (v->info.len > 0)
+                a->plan.chan_info = v->info;
+            if (v->data.len > 0)
+                a->plan.data = v->data;
+            if (v->has_expire_at)
+                a->plan.expire_at = v->expire_at;
+            if (v->override.len > 0)
+                a->wish.override = v->override;
+            start(p, &a->plan, a->who, &a->wish);
+            break;
+        case VERDICT_REFUSE:
+            refuse(p->cl, p->id, ERROR_PERMISSION_DENIED, a->plan.channel, "the hook said no",
+                   STR("hooks.subscribe"));
+            pending_end(p);
+            break;
+        case VERDICT_ERROR:
+        case VERDICT_DISCONNECT:
+            command_refuse_verdict(p->cl, p->id, a->plan.channel, v);
+            pending_end(p);
+            break;
+        }
+    }
+    settings_unref(a->settings);
+    mem_free(a);
+}
+
+/* --- checks before anybody is asked ----------------------------------------------------------------------- */
+
+/* The token allows this client this channel; false: answered. */
+static bool check_token(struct client *cl, uint32_t id, const struct wire_subscribe_request *r,
+                        struct subscribe_plan *plan, struct subscribe_wish *wish)
+{
+    struct jwt_claims claims;
+    enum err err = auth_subscription_token(cl, r->token, &claims);
+
+    if (err != OK) {
+        refuse(cl, id, err == ERR_EXPIRED ? ERROR_TOKEN_EXPIRED : ERROR_PERMISSION_DENIED,
+               r->channel,
+               err == ERR_EXPIRED ? "the subscription token has expired"
+                                  : "the subscription token is not valid",
+               STR("client.token"));
+        return false;
+    }
+    if (!str_eq(claims.channel, r->channel) || !str_eq(claims.user, client_user(cl)) ||
+        (claims.client.len > 0 && !str_eq(claims.client, client_id(cl)))) {
+        command_disconnect(cl, DISCONNECT_INVALID_TOKEN,
+                           &(struct refusal){.cause = "the subscription token is for another "
+                                                      "channel, user or client",
+                                             .channel = r->channel});
+        return false;
+    }
+    plan->expire_at = jwt_expiry(&claims, clock_wall_ms() / 1000);
+    plan->chan_info = claims.info;
+    plan->data = claims.data;
+    wish->override = claims.override;
+    return true;
+}
+
+static bool check_request(struct client *cl, uint32_t id, const struct wire_subscribe_request *r,
+                          struct channel_parts *parts)
+{
+    int64_t max = cl->core->settings->channel_max_length;
+    enum err err;
+
+    if (r->channel.len == 0 || (r->delta.len > 0 && !str_eq(r->delta, STR("fossil")))) {
+        command_disconnect(cl, DISCONNECT_BAD_REQUEST,
+                           &(struct refusal){.cause = r->channel.len ? "an unknown delta type"
+                                                                     : "the channel is missing"});
+        return false;
+    }
+    if ((int64_t)r->channel.len > max) {
+        refuse(cl, id, ERROR_BAD_REQUEST, STR_NONE, "the channel's name is too long",
+               STR("channel.max_length"));
+        return false;
+    }
+    err = subscribe_may_start(cl, r->channel);
+    if (err != OK) {
+        bool exists = err == ERR_EXISTS;
+
+        refuse(cl, id, exists ? ERROR_ALREADY_SUBSCRIBED : ERROR_LIMIT_EXCEEDED, r->channel,
+               exists ? "subscribed already" : "the connection has too many channels",
+               exists ? STR_NONE : STR("client.channel_limit"));
+        return false;
+    }
+    if (!command_channel(cl, id, r->channel, parts))
+        return false;
+    if (r->type != 0) {
+        refuse(cl, id, r->type == 4 ? ERROR_NOT_AVAILABLE : ERROR_PERMISSION_DENIED, r->channel,
+               "the namespace has no such subscription type", STR_NONE);
+        return false;
+    }
+    if (r->tf) {
+        refuse(cl, id, ERROR_BAD_REQUEST, r->channel, "tag filters are not allowed here",
+               STR("allow_tags_filter"));
+        return false;
+    }
+    return true;
+}
+
+/* No right that a hook could give: private without token, or on nobody's list. */
+static bool closed_to(unsigned who, const struct wire_subscribe_request *r)
+{
+    if (r->token.len > 0)
+        return false;
+    return who & WHO_PRIVATE || ((who & WHO_USER_LIMITED) && !(who & WHO_USER_LISTED));
+}
+
+static struct asking *asking_new(struct client *cl, const struct subscribe_plan *plan,
+                                 const struct subscribe_wish *wish)
+{
+    struct asking *a = mem_alloc(sizeof *a + plan->since.epoch.len + wish->since.epoch.len +
+                                 plan->chan_info.len + plan->data.len + wish->override.len);
+    char *at = a->text;
+
+    a->settings = settings_ref(cl->core->settings);
+    a->plan = *plan;
+    a->plan.chan_info = str_put(&at, plan->chan_info);
+    a->plan.data = str_put(&at, plan->data);
+    a->wish = *wish;
+    a->wish.since.epoch = str_put(&at, wish->since.epoch);
+    a->wish.override = str_put(&at, wish->override);
+    return a;
+}
+
+void cmd_subscribe(struct client *cl, const struct wire_command *command)
+{
+    const struct wire_subscribe_request *r = command->subscribe;
+    struct script *script = cl->core->script;
+    struct subscribe_plan plan = {
+        .channel = r->channel,
+        .flags = SUB_CLIENT_REFRESH,
+        .require_recovered = r->flag & FLAG_REJECT_UNRECOVERED,
+        .was_recovering = r->recover,
+    };
+    struct subscribe_wish wish = {
+        .positioned = r->positioned,
+        .recoverable = r->recoverable,
+        .join_leave = r->join_leave,
+        .recover = r->recover,
+        .since = {r->offset, r->epoch},
+    };
+    struct channel_parts parts;
+    struct asking *a;
+
+    if (!check_request(cl, command->id, r, &parts))
+        return;
+    plan.ns = parts.ns;
+    if (r->token.len > 0 && !check_token(cl, command->id, r, &plan, &wish))
+        return;
+    a = asking_new(cl, &plan, &wish);
+    a->by_token = r->token.len > 0;
+    a->who = client_who(cl, &parts, r->channel);
+    a->pending = pending_begin(cl, command->id, r->channel, r->data);
+    a->plan.channel = a->pending->channel;
+    if (script && !closed_to(a->who, r) &&
+        hooks_has(script_hooks(script, (unsigned)parts.ns->index), HOOK_SUBSCRIBE)) {
+        struct hook_request request = {
+            .client = cl,
+            .channel = a->pending->channel,
+            .data = a->pending->data,
+            .data_is_binary = kind_wire(cl->hub.kind) != WIRE_JSON,
+            .token = r->token,
+        };
+
+        hook_run(script, (unsigned)parts.ns->index, HOOK_SUBSCRIBE, &request, on_hook, a);
+        return;
+    }
+    on_hook(a, &(struct hook_verdict){.outcome = VERDICT_NIL});
+}
+
+/* --- unsubscribe -------------------------------------------------------------------------------------------- */
+
+void cmd_unsubscribe(struct client *cl, const struct wire_command *command)
+{
+    struct str channel = command->unsubscribe->channel;
+    struct subscription *sub;
+
+    if (channel.len == 0) {
+        command_disconnect(cl, DISCONNECT_BAD_REQUEST,
+                           &(struct refusal){.cause = "the channel is missing"});
+        return;
+    }
+    sub = hub_find(&cl->hub, channel);
+    if (sub)
+        subscribe_leave(cl, sub, UNSUBSCRIBE_BY_CLIENT,
+                        codes_unsubscribe(UNSUBSCRIBE_BY_CLIENT), false);
+    client_reply(cl, &(struct wire_reply){.id = command->id,
+                                          .unsubscribe = &(struct wire_unsubscribe_result){}});
+}

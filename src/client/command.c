@@ -1,0 +1,142 @@
+#include "client/command.h"
+
+#include "base/mem.h"
+
+static command_fn *const handlers[METHOD_COUNT] = {
+    [METHOD_CONNECT] = cmd_connect,
+    [METHOD_SUBSCRIBE] = cmd_subscribe,
+    [METHOD_UNSUBSCRIBE] = cmd_unsubscribe,
+    [METHOD_PUBLISH] = cmd_publish,
+    [METHOD_PRESENCE] = cmd_presence,
+    [METHOD_PRESENCE_STATS] = cmd_presence_stats,
+    [METHOD_HISTORY] = cmd_history,
+    [METHOD_RPC] = cmd_rpc,
+    [METHOD_SEND] = cmd_send,
+    [METHOD_REFRESH] = cmd_refresh,
+    [METHOD_SUB_REFRESH] = cmd_sub_refresh,
+};
+
+static void refuse_early(struct client *cl, const char *cause)
+{
+    command_disconnect(cl, DISCONNECT_BAD_REQUEST, &(struct refusal){.cause = cause});
+}
+
+void command_run(struct client *cl, const struct wire_command *command)
+{
+    enum method method = wire_command_method(command);
+    bool pong = command->id == 0 && method != METHOD_SEND;
+
+    if (cl->state == CLIENT_OPENED) {
+        if (pong || method != METHOD_CONNECT)
+            refuse_early(cl, "a command before connect");
+        else
+            cmd_connect(cl, command);
+        return;
+    }
+    if (pong)
+        client_pong(cl);
+    else if (method == METHOD_CONNECT)
+        refuse_early(cl, "a second connect command");
+    else if (handlers[method] == NULL)
+        refuse_early(cl, "an unknown command");
+    else
+        handlers[method](cl, command);
+}
+
+/* --- refusing -------------------------------------------------------------------------------------- */
+
+void command_refuse(struct client *cl, uint32_t id, enum client_error code,
+                    const struct refusal *why)
+{
+    struct wire_error error = codes_error(code);
+
+    client_log_refusal(cl, code, why);
+    client_reply_error(cl, id, &error);
+}
+
+void command_disconnect(struct client *cl, enum disconnect code, const struct refusal *why)
+{
+    client_log_refusal(cl, code, why);
+    client_disconnect_code(cl, code);
+}
+
+void command_refuse_verdict(struct client *cl, uint32_t id, struct str channel,
+                            const struct hook_verdict *v)
+{
+    struct refusal why = {.cause = "a hook said so", .option = STR("hooks"), .channel = channel};
+    struct wire_error error = {
+        .code = v->code, .message = v->message, .temporary = v->temporary};
+
+    client_log_refusal(cl, v->code, &why);
+    if (v->outcome == VERDICT_DISCONNECT)
+        client_disconnect(cl, v->code, v->message);
+    else
+        client_reply_error(cl, id, &error);
+}
+
+/* --- what channel commands have in common ------------------------------------------------------------ */
+
+bool command_channel(struct client *cl, uint32_t id, struct str channel,
+                     struct channel_parts *parts)
+{
+    const struct settings *s = cl->core->settings;
+
+    if (channel.len == 0) {
+        refuse_early(cl, "the channel is missing");
+        return false;
+    }
+    if (channel_resolve(s, channel, parts) != OK) {
+        command_refuse(cl, id, ERROR_UNKNOWN_CHANNEL,
+                       &(struct refusal){.cause = "the channel's namespace is not configured",
+                                         .option = STR("channel.namespaces"),
+                                         .channel = channel});
+        return false;
+    }
+    if (!channel_name_valid(s, channel, parts)) {
+        command_refuse(cl, id, ERROR_BAD_REQUEST,
+                       &(struct refusal){.cause = "the channel's name is not allowed",
+                                         .option = STR("channel_regex"),
+                                         .channel = channel});
+        return false;
+    }
+    return true;
+}
+
+bool command_allowed(struct client *cl, uint32_t id, struct str channel,
+                     const struct channel_parts *parts, enum action action)
+{
+    unsigned who = client_who(cl, parts, channel);
+
+    if (settings_allows(parts->ns, who, action))
+        return true;
+    command_refuse(
+        cl, id, ERROR_PERMISSION_DENIED,
+        &(struct refusal){
+            .cause_text = settings_denied_cause(cl->core->settings, parts->ns, who, action),
+            .option = settings_denied_option(cl->core->settings, parts->ns, who, action),
+            .channel = channel});
+    return false;
+}
+
+/* --- waiting ------------------------------------------------------------------------------------------ */
+
+struct pending *pending_begin(struct client *cl, uint32_t id, struct str channel, struct str data)
+{
+    struct pending *p = mem_alloc(sizeof *p + channel.len + data.len);
+    char *at = (char *)(p + 1);
+
+    client_wait(cl);
+    p->cl = cl;
+    p->id = id;
+    p->channel = str_put(&at, channel);
+    p->data = str_put(&at, data);
+    return p;
+}
+
+void pending_end(struct pending *p)
+{
+    struct client *cl = p->cl;
+
+    mem_free(p);
+    client_resume(cl);
+}

@@ -1,0 +1,211 @@
+#include "client/connecting.h"
+
+#include "base/mem.h"
+#include "codec/base64.h"
+#include "codec/json.h"
+
+/* --- collecting ------------------------------------------------------------------------------------- */
+
+static struct connecting_channel *find(struct connecting *c, struct str channel)
+{
+    for (size_t i = 0; i < c->channel_count; i++) {
+        if (str_eq(c->channels[i].plan.channel, channel))
+            return &c->channels[i];
+    }
+    return NULL;
+}
+
+static struct connecting_channel *append(struct connecting *c)
+{
+    if (c->channel_count == c->channel_cap) {
+        size_t cap = c->channel_cap ? c->channel_cap * 2 : 4;
+        struct connecting_channel *grown = arena_zalloc(&c->arena, cap * sizeof *grown);
+
+        if (c->channel_count > 0)
+            memcpy(grown, c->channels, c->channel_count * sizeof *grown);
+        c->channels = grown;
+        c->channel_cap = cap;
+    }
+    return &c->channels[c->channel_count++];
+}
+
+/* A raw member, or its base64 sibling, which wins. */
+static enum err read_data(struct arena *a, struct str options, struct str name, struct str b64_name,
+                          struct str *out)
+{
+    struct str value, text;
+
+    if (json_get(options, b64_name, a, &value) == OK && !json_is_null(value)) {
+        if (json_string(value, a, &text) != OK)
+            return ERR_SYNTAX;
+        if (text.len > 0)
+            return base64_decode(BASE64_STD, text, a, out);
+    }
+    if (json_get(options, name, a, &value) == OK)
+        *out = value;
+    return OK;
+}
+
+static enum err read_options(struct arena *a, struct str options, struct connecting_channel *ch)
+{
+    struct str value;
+    enum err err;
+
+    if (options.len == 0 || json_is_null(options))
+        return OK;
+    if (json_type(options) != JSON_OBJECT)
+        return ERR_SYNTAX;
+    err = read_data(a, options, STR("info"), STR("b64info"), &ch->plan.chan_info);
+    if (err == OK)
+        err = read_data(a, options, STR("data"), STR("b64data"), &ch->plan.data);
+    if (err == OK && json_get(options, STR("override"), a, &value) == OK &&
+        json_type(value) == JSON_OBJECT)
+        ch->override = value;
+    return err;
+}
+
+enum err connecting_add(struct connecting *c, struct str channel, struct str options,
+                        uint16_t flags)
+{
+    struct connecting_channel *ch;
+    struct channel_parts parts;
+
+    if (channel.len == 0)
+        return ERR_SYNTAX;
+    if (find(c, channel))
+        return OK;
+    if (channel_resolve(c->settings, channel, &parts) != OK)
+        return ERR_NOT_FOUND;
+    ch = append(c);
+    *ch = (struct connecting_channel){.connecting = c};
+    ch->plan.channel = arena_dup(&c->arena, channel);
+    ch->plan.ns = parts.ns;
+    ch->plan.flags = flags | SUB_SERVER_SIDE;
+    return read_options(&c->arena, arena_dup(&c->arena, options), ch);
+}
+
+enum err connecting_add_object(struct connecting *c, struct str subs, uint16_t flags)
+{
+    struct json_iter it = json_iter(subs);
+    struct str channel, options;
+    enum err err;
+
+    while ((err = json_object_next(&it, &c->arena, &channel, &options)) == OK) {
+        err = connecting_add(c, channel, options, flags);
+        if (err != OK)
+            return err;
+    }
+    return err == ERR_NOT_FOUND ? OK : err;
+}
+
+/* Could the client subscribe to it by a command without a token? */
+static bool wish_granted(struct connecting *c, struct str channel,
+                         const struct channel_parts *parts)
+{
+    struct script *script = c->cl->core->script;
+
+    if (!channel_name_valid(c->settings, channel, parts))
+        return false;
+    if (script && hooks_has(script_hooks(script, (unsigned)parts->ns->index), HOOK_SUBSCRIBE))
+        return false; /* the hook decides about subscribe commands only */
+    return settings_allows(parts->ns, client_who(c->cl, parts, channel), ACTION_SUBSCRIBE);
+}
+
+enum err connecting_add_wishes(struct connecting *c)
+{
+    for (size_t i = 0; i < c->request->subs.count; i++) {
+        struct str channel = c->request->subs.ptr[i].key;
+        struct channel_parts parts;
+
+        if (find(c, channel))
+            continue;
+        if (channel.len == 0 || channel_resolve(c->settings, channel, &parts) != OK)
+            return ERR_NOT_FOUND;
+        if (wish_granted(c, channel, &parts) &&
+            connecting_add(c, channel, STR_NONE, 0) != OK)
+            return ERR_NOT_FOUND;
+    }
+    return OK;
+}
+
+/* --- subscribing ------------------------------------------------------------------------------------- */
+
+static void keep_result(struct connecting_channel *ch, const struct subscribe_plan *plan,
+                        const struct subscribe_answer *answer)
+{
+    struct connecting *c = ch->connecting;
+    struct subscribe_answer kept = *answer;
+
+    ch->publication_count = answer->count;
+    ch->publications = arena_alloc(&c->arena, answer->count * sizeof *ch->publications);
+    for (size_t i = 0; i < answer->count; i++)
+        ch->publications[i] = publication_ref(answer->publications[i]);
+    kept.publications = ch->publications;
+    kept.top.epoch = arena_dup(&c->arena, answer->top.epoch);
+    if (!subscribe_result(c->cl, &c->arena, plan, &kept, &ch->result))
+        client_disconnect_code(c->cl, DISCONNECT_INAPPROPRIATE_PROTOCOL);
+    ch->result.data = ch->plan.data;
+}
+
+struct arrival { /* which channel an answer is for; the array may not move any more */
+    struct connecting_channel *channel;
+    void (*on_done)(struct connecting *c);
+};
+
+static void on_subscribed(void *arg, enum err err, const struct subscribe_plan *plan,
+                          const struct subscribe_answer *answer, struct subscription *sub)
+{
+    struct arrival *arrival = arg;
+    struct connecting *c = arrival->channel->connecting;
+    void (*on_done)(struct connecting *) = arrival->on_done;
+
+    if (err == OK)
+        keep_result(arrival->channel, plan, answer);
+    else if (c->err == OK)
+        c->err = err;
+    if (--c->missing == 0)
+        on_done(c);
+}
+
+/* Where the client was in a channel that it names in the connect command. */
+static struct subscribe_wish wish_for(const struct connecting *c,
+                                      const struct connecting_channel *ch)
+{
+    struct subscribe_wish wish = {.override = ch->override};
+
+    for (size_t i = 0; i < c->request->subs.count; i++) {
+        const struct wire_subscribe_request *r = c->request->subs.ptr[i].value;
+
+        if (str_eq(c->request->subs.ptr[i].key, ch->plan.channel) && r) {
+            wish.recover = r->recover;
+            wish.since = (struct stream_position){r->offset, r->epoch};
+        }
+    }
+    return wish;
+}
+
+void connecting_subscribe(struct connecting *c, void (*on_done)(struct connecting *c))
+{
+    c->missing = c->channel_count + 1; /* one more until all are started */
+    for (size_t i = 0; i < c->channel_count; i++) {
+        struct connecting_channel *ch = &c->channels[i];
+        struct subscribe_wish wish = wish_for(c, ch);
+        struct arrival *arrival = arena_alloc(&c->arena, sizeof *arrival);
+        struct channel_parts parts;
+        enum err err = channel_resolve(c->settings, ch->plan.channel, &parts);
+
+        *arrival = (struct arrival){ch, on_done};
+        if (err == OK) {
+            ch->plan.was_recovering = wish.recover;
+            subscribe_decide(c->cl, &ch->plan,
+                             client_who(c->cl, &parts, ch->plan.channel) | WHO_SUBSCRIBED, &wish);
+            err = subscribe_start(c->cl, &ch->plan, on_subscribed, arrival);
+        }
+        if (err != OK) {
+            c->err = err;
+            c->missing--;
+        }
+    }
+    if (--c->missing == 0)
+        on_done(c);
+}

@@ -1,0 +1,45 @@
+/* A connect command from its token to its reply: who the client is, and the channels that the
+ * server enters it into. Part of cmd_connect.c; worker thread. */
+#pragma once
+
+#include "client/auth.h"
+#include "client/command.h"
+#include "client/subscribe.h"
+
+/* A channel to enter during connect, and what came of it. */
+struct connecting_channel {
+    struct connecting *connecting;
+    struct subscribe_plan plan;
+    struct str override;
+    bool done;
+    struct wire_subscribe_result result;
+    struct publication **publications; /* references */
+    size_t publication_count;
+};
+
+struct connecting {
+    struct client *cl;
+    uint32_t id;
+    const struct settings *settings;
+    struct arena arena;           /* everything below that is text */
+    struct outbox held;           /* pushes that must not overtake the connect reply */
+    const struct wire_connect_request *request; /* a copy */
+    bool by_token, has_user, by_hook;
+    struct str user, info, meta, data;
+    int64_t expire_at;
+    struct connecting_channel *channels;
+    size_t channel_count, channel_cap;
+    size_t missing;               /* answers */
+    enum err err;                 /* of the first subscription that failed */
+};
+
+/* Adds a channel once; options: a raw JSON object of subscribe options, or empty. ERR_NOT_FOUND: no
+ * such namespace. ERR_SYNTAX: the options are broken. */
+enum err connecting_add(struct connecting *c, struct str channel, struct str options,
+                        uint16_t flags) NODISCARD;
+/* Those of a raw JSON object channel → options. */
+enum err connecting_add_object(struct connecting *c, struct str subs, uint16_t flags) NODISCARD;
+/* The channels the client asks for in its connect command, where it may. ERR_NOT_FOUND as above. */
+enum err connecting_add_wishes(struct connecting *c) NODISCARD;
+/* Starts all; on_done is called when every answer is there, maybe at once (none). */
+void connecting_subscribe(struct connecting *c, void (*on_done)(struct connecting *c));

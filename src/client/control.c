@@ -1,0 +1,156 @@
+#include "client/control.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "client/client.h"
+#include "client/subscribe.h"
+
+static bool listed(const struct control_target *t, struct str id)
+{
+    for (size_t i = 0; i < t->whitelist_count; i++) {
+        if (str_eq(t->whitelist[i], id))
+            return true;
+    }
+    return false;
+}
+
+/* A client that is still connecting can be disconnected, but has nothing else to change yet. */
+static bool meant(const struct control_order *order, const struct client *cl)
+{
+    const struct control_target *t = &order->target;
+
+    if (cl->state != CLIENT_CONNECTED &&
+        !(order->kind == CONTROL_DISCONNECT && cl->state == CLIENT_CONNECTING))
+        return false;
+    if (t->client.len > 0 && !str_eq(t->client, client_id(cl)))
+        return false;
+    if (t->session.len > 0) /* only emulated and unidirectional transports have sessions */
+        return false;
+    return !listed(t, client_id(cl));
+}
+
+/* --- subscribe --- */
+
+static void on_subscribed(void *arg, enum err err, const struct subscribe_plan *plan,
+                          const struct subscribe_answer *answer, struct subscription *sub)
+{
+    struct client *cl = arg;
+
+    if (err == OK) {
+        struct wire_subscribe body = {
+            .recoverable = plan->flags & SUB_RECOVERABLE,
+            .positioned = plan->flags & SUB_POSITIONED,
+            .epoch = answer->top.epoch,
+            .offset = answer->top.offset,
+            .data = plan->data,
+        };
+
+        client_push(cl, &(struct wire_push){.channel = plan->channel, .subscribe = &body});
+    } else if (err != ERR_CLOSED) {
+        LOG_WITH(LOG_WARN, "subscribing a client failed", LOG_S("client", client_id(cl)),
+                 LOG_S("channel", plan->channel));
+    }
+    client_unref(cl);
+}
+
+static void order_subscribe(struct client *cl, const struct control_order *order)
+{
+    const struct control_subscribe *s = &order->subscribe;
+    struct subscribe_plan plan = {
+        .channel = s->channel,
+        .flags = SUB_SERVER_SIDE,
+        .expire_at = s->expire_at,
+        .chan_info = s->info,
+        .data = s->data,
+    };
+    struct subscribe_wish wish = {
+        .override = s->override,
+        .recover = s->has_since,
+        .since = {s->since_offset, s->since_epoch},
+    };
+    struct channel_parts parts;
+    struct subscription *sub = hub_find(&cl->hub, s->channel);
+    enum err err;
+
+    if (channel_resolve(cl->core->settings, s->channel, &parts) != OK)
+        return;
+    if (sub) /* replaced by what the server wants now */
+        subscribe_leave(cl, sub, UNSUBSCRIBE_SERVER, STR_NONE, false);
+    plan.ns = parts.ns;
+    subscribe_decide(cl, &plan, client_who(cl, &parts, s->channel) | WHO_SUBSCRIBED, &wish);
+    err = subscribe_start(cl, &plan, on_subscribed, client_ref(cl));
+    if (err == OK)
+        return;
+    if (err == ERR_LIMIT) {
+        client_log_refusal(cl, DISCONNECT_CHANNEL_LIMIT,
+                           &(struct refusal){.cause = "the connection has too many channels",
+                                             .option = STR("client.channel_limit"),
+                                             .channel = s->channel});
+        client_disconnect_code(cl, DISCONNECT_CHANNEL_LIMIT);
+    }
+    client_unref(cl);
+}
+
+/* --- the others --- */
+
+static void order_unsubscribe(struct client *cl, const struct control_order *order)
+{
+    struct str channel = order->subscribe.channel;
+    struct subscription *sub = hub_find(&cl->hub, channel);
+
+    if (sub) {
+        subscribe_leave(cl, sub, order->code, order->reason, true);
+    } else { /* the reference says so in any case */
+        struct wire_unsubscribe body = {.code = order->code, .reason = order->reason};
+
+        subscribe_cancel(cl, channel);
+        client_push(cl, &(struct wire_push){.channel = channel, .unsubscribe = &body});
+    }
+}
+
+static void order_refresh(struct client *cl, const struct control_order *order)
+{
+    int64_t now_s = clock_wall_ms() / 1000;
+
+    if (order->expired || (order->expire_at != 0 && order->expire_at <= now_s)) {
+        client_disconnect_code(cl, DISCONNECT_CONNECTION_EXPIRED);
+        return;
+    }
+    if (order->info.len > 0) {
+        str_free(&cl->profile.conn_info);
+        cl->profile.conn_info = str_dup(order->info);
+    }
+    client_set_expiry(cl, order->expire_at, true);
+}
+
+static void carry_out(struct client *cl, const struct control_order *order)
+{
+    switch (order->kind) {
+    case CONTROL_SUBSCRIBE:
+        order_subscribe(cl, order);
+        break;
+    case CONTROL_UNSUBSCRIBE:
+        order_unsubscribe(cl, order);
+        break;
+    case CONTROL_DISCONNECT:
+        client_disconnect(cl, order->code, order->reason);
+        break;
+    case CONTROL_REFRESH:
+        order_refresh(cl, order);
+        break;
+    }
+}
+
+void client_control(struct core *core, const struct control_order *order)
+{
+    struct list *clients = hub_clients_of(core->hub, order->target.user);
+
+    if (clients == NULL)
+        return;
+    list_each_safe (clients, it) { /* nobody leaves the list before the turn's end */
+        struct client *cl = client_of(container_of(it, struct hub_client, in_user));
+
+        if (meant(order, cl))
+            carry_out(cl, order);
+    }
+}

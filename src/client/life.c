@@ -1,0 +1,142 @@
+/* The times of a connection: connect deadline, pings and pongs, expiry, and the maintenance tick
+ * that looks after subscriptions. One timer per client, set to the earliest of them. */
+#include "client/client.h"
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "client/command.h"
+
+static uint64_t now_ms(const struct client *cl)
+{
+    return cl->core->worker->now_ms;
+}
+
+/* A random point in the second half of interval, so that clients who came together part. */
+static uint64_t first_after(int64_t interval_ms)
+{
+    uint64_t half = (uint64_t)interval_ms / 2;
+
+    return half + random_u64() % (half + 1);
+}
+
+/* When, on the worker's clock, Unix second at_s plus grace will have come; a far day is capped. */
+static uint64_t due_for(const struct client *cl, int64_t at_s, int64_t grace_ms)
+{
+    const int64_t horizon_ms = (int64_t)366 * 86400 * 1000;
+    int64_t now = clock_wall_ms();
+    int64_t left;
+
+    if (at_s > (now + horizon_ms) / 1000)
+        return now_ms(cl) + (uint64_t)horizon_ms;
+    left = at_s * 1000 + grace_ms - now;
+    return now_ms(cl) + (uint64_t)MAX(left, 0);
+}
+
+static uint64_t expiry_due(const struct client *cl)
+{
+    int64_t grace = client_refreshes_itself(cl) ? cl->core->settings->client_expired_close_delay_ms
+                                                : 0;
+
+    return cl->expire_at > 0 ? due_for(cl, cl->expire_at, grace) : 0;
+}
+
+static uint64_t earliest(uint64_t a, uint64_t b)
+{
+    return a == 0 ? b : b == 0 ? a : MIN(a, b);
+}
+
+void client_life_rearm(struct client *cl)
+{
+    uint64_t due = earliest(earliest(cl->ping_ms, cl->pong_ms), cl->tick_ms);
+
+    if (cl->state != CLIENT_CONNECTED)
+        return;
+    if (!cl->refreshing)
+        due = earliest(due, expiry_due(cl));
+    if (due > 0)
+        timer_set(&cl->core->worker->timers, &cl->timer, due);
+}
+
+static void on_pong_overdue(struct client *cl)
+{
+    client_log_refusal(cl, DISCONNECT_NO_PONG,
+                       &(struct refusal){.cause = "no pong in time",
+                                         .option = STR("client.pong_timeout")});
+    client_disconnect_code(cl, DISCONNECT_NO_PONG);
+}
+
+static void ping(struct client *cl)
+{
+    const struct settings *s = cl->core->settings;
+
+    client_reply(cl, &(struct wire_reply){0});
+    cl->ping_ms = now_ms(cl) + (uint64_t)s->client_ping_interval_ms;
+    if (s->client_pong_timeout_ms > 0)
+        cl->pong_ms = now_ms(cl) + (uint64_t)s->client_pong_timeout_ms;
+}
+
+static void on_due(struct timer *t)
+{
+    struct client *cl = container_of(t, struct client, timer);
+    uint64_t now = now_ms(cl);
+
+    if (client_is_closing(cl))
+        return;
+    if (cl->state != CLIENT_CONNECTED) {
+        client_log_refusal(cl, DISCONNECT_STALE,
+                           &(struct refusal){.cause = "no successful connect command in time",
+                                             .option = STR("client.stale_close_delay")});
+        client_disconnect_code(cl, DISCONNECT_STALE);
+        return;
+    }
+    if (cl->pong_ms != 0 && cl->pong_ms <= now) {
+        on_pong_overdue(cl);
+        return;
+    }
+    if (cl->expire_at > 0 && !cl->refreshing && expiry_due(cl) <= now) {
+        client_expired(cl);
+        if (client_is_closing(cl))
+            return;
+    }
+    if (cl->ping_ms != 0 && cl->ping_ms <= now)
+        ping(cl);
+    if (cl->tick_ms != 0 && cl->tick_ms <= now) {
+        cl->tick_ms = now + (uint64_t)cl->core->settings->client_presence_update_interval_ms;
+        client_maintain(cl);
+    }
+    client_life_rearm(cl);
+}
+
+void client_life_open(struct client *cl)
+{
+    cl->timer = TIMER_INIT(on_due);
+    timer_set(&cl->core->worker->timers, &cl->timer,
+              now_ms(cl) + (uint64_t)cl->core->settings->client_stale_close_delay_ms);
+}
+
+void client_life_connected(struct client *cl)
+{
+    const struct settings *s = cl->core->settings;
+
+    if (s->client_ping_interval_ms > 0 && !cl->transport->native_ping)
+        cl->ping_ms = now_ms(cl) + first_after(s->client_ping_interval_ms);
+    cl->tick_ms = now_ms(cl) + first_after(s->client_presence_update_interval_ms);
+    timer_unset(&cl->core->worker->timers, &cl->timer);
+    client_life_rearm(cl);
+}
+
+void client_pong(struct client *cl)
+{
+    if (cl->pong_ms == 0) {
+        command_disconnect(cl, DISCONNECT_BAD_REQUEST,
+                           &(struct refusal){.cause = "a pong that nobody asked for"});
+        return;
+    }
+    cl->pong_ms = 0;
+    client_life_rearm(cl);
+}
+
+void client_life_close(struct client *cl)
+{
+    timer_unset(&cl->core->worker->timers, &cl->timer);
+}

@@ -1,0 +1,53 @@
+/* From reply structs to frames in the outbox, and the log line of a refusal. */
+#include "client/client.h"
+
+#include "base/log.h"
+
+#define SCRATCH_KEPT_BYTES (256 * 1024)
+
+struct frame *client_reply_frame(struct client *cl, const struct wire_reply *reply)
+{
+    struct buf *scratch = &clients_of(cl)->scratch;
+    struct frame *f;
+
+    buf_clear(scratch);
+    wire_add_reply(kind_wire(cl->hub.kind), scratch, reply);
+    f = kind_dress(cl->hub.kind, buf_str(scratch));
+    if (scratch->cap > SCRATCH_KEPT_BYTES)
+        buf_deinit(scratch);
+    return f;
+}
+
+void client_reply(struct client *cl, const struct wire_reply *reply)
+{
+    if (cl->hub.outbox)
+        outbox_push_take(cl->hub.outbox, client_reply_frame(cl, reply));
+}
+
+void client_reply_error(struct client *cl, uint32_t id, const struct wire_error *error)
+{
+    client_reply(cl, &(struct wire_reply){.id = id, .error = error});
+}
+
+void client_push(struct client *cl, const struct wire_push *push)
+{
+    client_reply(cl, &(struct wire_reply){.push = push});
+}
+
+void client_log_refusal(const struct client *cl, uint32_t code, const struct refusal *why)
+{
+    struct log_field fields[7];
+    size_t n = 0;
+
+    if (!log_enabled(LOG_INFO))
+        return;
+    fields[n++] = LOG_I("code", code);
+    fields[n++] = LOG_S("client", client_id(cl));
+    fields[n++] = LOG_S("user", client_user(cl));
+    if (why->channel.len > 0)
+        fields[n++] = LOG_S("channel", why->channel);
+    fields[n++] = LOG_S("cause", why->cause ? str_from(why->cause) : why->cause_text);
+    if (why->option.len > 0)
+        fields[n++] = LOG_S("option", why->option);
+    log_write(LOG_INFO, STR("refused"), fields, n);
+}

@@ -1,0 +1,288 @@
+#include "client/subscribe.h"
+
+#include "base/mem.h"
+#include "codec/json.h"
+#include "core/encode.h"
+
+/* A subscribe on its way to the channel's home; holds a reference of the client. */
+struct flight {
+    struct list in_client;
+    struct client *cl;
+    struct subscribe_plan plan; /* strings in text */
+    const struct settings *settings; /* what plan.ns belongs to */
+    subscribe_done_fn *fn;
+    void *arg;
+    bool cancelled;
+    char text[];
+};
+
+struct stream_options subscribe_stream(const struct settings *s, const struct ns *ns)
+{
+    const struct channel_options *o = &ns->opt;
+
+    return (struct stream_options){
+        .size = o->history_ttl_ms > 0 ? (uint32_t)o->history_size : 0,
+        .ttl_ms = o->history_ttl_ms,
+        .meta_ttl_ms = o->history_meta_ttl_ms > 0 ? o->history_meta_ttl_ms
+                                                  : s->channel_history_meta_ttl_ms,
+    };
+}
+
+/* --- deciding -------------------------------------------------------------------------------------- */
+
+/* A member of the override: {"value": bool} as in tokens, or a plain boolean as in Lua. */
+static bool overridden(struct str override, struct str name, bool option)
+{
+    struct arena a = ARENA_INIT;
+    struct str value, inner;
+    bool result = option;
+
+    if (override.len > 0 && json_get(override, name, &a, &value) == OK) {
+        if (json_type(value) == JSON_OBJECT && json_get(value, STR("value"), &a, &inner) == OK)
+            value = inner;
+        if (json_bool(value, &result) != OK)
+            result = option;
+    }
+    arena_deinit(&a);
+    return result;
+}
+
+void subscribe_decide(const struct client *cl, struct subscribe_plan *plan, unsigned who,
+                      const struct subscribe_wish *wish)
+{
+    const struct channel_options *o = &plan->ns->opt;
+    struct str over = wish->override;
+    bool may_history = settings_allows(plan->ns, who, ACTION_HISTORY);
+    bool may_presence = settings_allows(plan->ns, who, ACTION_PRESENCE);
+    bool join_leave = overridden(over, STR("join_leave"), o->join_leave);
+    bool recoverable = overridden(over, STR("force_recovery"), o->force_recovery) ||
+                       (wish->recoverable && (o->allow_recovery || may_history));
+    bool positioned = recoverable ||
+                      overridden(over, STR("force_positioning"), o->force_positioning) ||
+                      (wish->positioned && (o->allow_positioning || may_history));
+    bool push = overridden(over, STR("force_push_join_leave"), o->force_push_join_leave) ||
+                (wish->join_leave && join_leave && may_presence);
+
+    if (overridden(over, STR("presence"), o->presence))
+        plan->flags |= SUB_PRESENCE;
+    if (join_leave)
+        plan->flags |= SUB_EMIT_JOIN_LEAVE;
+    if (push)
+        plan->flags |= SUB_PUSH_JOIN_LEAVE;
+    if (positioned)
+        plan->flags |= SUB_POSITIONED;
+    if (recoverable)
+        plan->flags |= SUB_RECOVERABLE;
+    if (recoverable && wish->recover)
+        plan->recovery = RECOVERY_STREAM;
+    plan->since = wish->since;
+}
+
+/* --- arriving -------------------------------------------------------------------------------------- */
+
+static void enter_home_entry(const struct client *cl, const struct subscribe_plan *plan,
+                             struct presence_entry *entry)
+{
+    *entry = client_entry(cl, NULL);
+    entry->chan_info = plan->chan_info;
+}
+
+/* The client is gone, or the server changed its mind: what the home entered is taken back. */
+static void undo(struct flight *f)
+{
+    struct unsubscribe_request request = {
+        .channel = f->plan.channel,
+        .presence = f->plan.flags & SUB_PRESENCE,
+        .join_leave = f->plan.flags & SUB_EMIT_JOIN_LEAVE,
+    };
+
+    enter_home_entry(f->cl, &f->plan, &request.entry);
+    home_unsubscribe(f->cl->core, &request);
+}
+
+static struct subscription *enter(struct flight *f, const struct subscribe_answer *answer)
+{
+    struct client *cl = f->cl;
+    struct hub *hub = cl->core->hub;
+    struct subscription *sub = hub_subscribe(hub, &cl->hub, f->plan.channel, f->plan.flags,
+                                             (uint16_t)f->plan.ns->index);
+
+    if (f->plan.flags & SUB_POSITIONED)
+        hub_set_position(hub, sub, answer->top.offset, answer->top.epoch);
+    hub_set_extra(sub, f->plan.expire_at, f->plan.chan_info);
+    return sub;
+}
+
+static void on_subscribed(void *arg, enum err err, const struct subscribe_answer *answer)
+{
+    struct flight *f = arg;
+    struct client *cl = f->cl;
+    struct subscription *sub = NULL;
+
+    list_del(&f->in_client);
+    if (err == OK && client_is_closing(cl)) {
+        undo(f);
+        err = ERR_CLOSED;
+    }
+    if (err == OK)
+        sub = enter(f, answer);
+    f->fn(f->arg, err, &f->plan, answer, sub);
+    if (sub && f->cancelled)
+        subscribe_leave(cl, sub, UNSUBSCRIBE_SERVER, codes_unsubscribe(UNSUBSCRIBE_SERVER), true);
+    settings_unref(f->settings);
+    client_unref(cl);
+    mem_free(f);
+}
+
+/* --- starting -------------------------------------------------------------------------------------- */
+
+static struct flight *flight_find(const struct client *cl, struct str channel)
+{
+    list_each (&cl->flights, it) {
+        struct flight *f = container_of(it, struct flight, in_client);
+
+        if (str_eq(f->plan.channel, channel))
+            return f;
+    }
+    return NULL;
+}
+
+static size_t flight_count(const struct client *cl)
+{
+    size_t n = 0;
+
+    list_each (&cl->flights, it)
+        n++;
+    return n;
+}
+
+enum err subscribe_may_start(struct client *cl, struct str channel)
+{
+    int64_t limit = cl->core->settings->client_channel_limit;
+
+    if (hub_find(&cl->hub, channel) || flight_find(cl, channel))
+        return ERR_EXISTS;
+    if (limit >= 0 && (int64_t)(cl->hub.sub_count + flight_count(cl)) >= limit)
+        return ERR_LIMIT;
+    return OK;
+}
+
+enum err subscribe_start(struct client *cl, const struct subscribe_plan *plan,
+                         subscribe_done_fn *fn, void *arg)
+{
+    const struct settings *s = cl->core->settings;
+    enum err err = subscribe_may_start(cl, plan->channel);
+    struct subscribe_request request = {
+        .channel = plan->channel,
+        .stream = subscribe_stream(s, plan->ns),
+        .positioned = plan->flags & SUB_POSITIONED,
+        .presence = plan->flags & SUB_PRESENCE,
+        .join_leave = plan->flags & SUB_EMIT_JOIN_LEAVE,
+        .require_recovered = plan->require_recovered,
+        .recovery = plan->recovery,
+        .since = plan->since,
+        .recovery_limit = s->client_recovery_max_publication_limit,
+    };
+    struct flight *f;
+    char *at;
+
+    if (err != OK)
+        return err;
+    f = mem_alloc(sizeof *f + plan->channel.len + plan->since.epoch.len + plan->chan_info.len +
+                  plan->data.len);
+    at = f->text;
+    f->cl = client_ref(cl);
+    f->settings = settings_ref(s);
+    f->plan = *plan;
+    f->plan.channel = str_put(&at, plan->channel);
+    f->plan.since.epoch = str_put(&at, plan->since.epoch);
+    f->plan.chan_info = str_put(&at, plan->chan_info);
+    f->plan.data = str_put(&at, plan->data);
+    f->fn = fn;
+    f->arg = arg;
+    f->cancelled = false;
+    list_add_tail(&cl->flights, &f->in_client);
+    enter_home_entry(cl, plan, &request.entry);
+    home_subscribe(cl->core, &request, on_subscribed, f);
+    return OK;
+}
+
+void subscribe_cancel(struct client *cl, struct str channel)
+{
+    struct flight *f = flight_find(cl, channel);
+
+    if (f)
+        f->cancelled = true;
+}
+
+/* --- the result ------------------------------------------------------------------------------------ */
+
+bool subscribe_result(const struct client *cl, struct arena *a, const struct subscribe_plan *plan,
+                      const struct subscribe_answer *answer, struct wire_subscribe_result *out)
+{
+    bool positioned = plan->flags & SUB_POSITIONED;
+
+    *out = (struct wire_subscribe_result){
+        .recoverable = plan->flags & SUB_RECOVERABLE,
+        .positioned = positioned,
+        .was_recovering = plan->was_recovering,
+        .recovered = answer->recovered,
+        .data = plan->data,
+    };
+    if (plan->expire_at > 0 && plan->flags & SUB_CLIENT_REFRESH) {
+        out->expires = true;
+        out->ttl = client_ttl(plan->expire_at);
+    }
+    if (positioned) {
+        out->epoch = answer->top.epoch;
+        /* a recovered client walks the publications from where it was */
+        out->offset = answer->recovered ? plan->since.offset : answer->top.offset;
+    }
+    return encode_publications(a, kind_wire(cl->hub.kind), answer->publications, answer->count,
+                               &out->publications);
+}
+
+/* --- leaving --------------------------------------------------------------------------------------- */
+
+static void tell_unsubscribe(struct client *cl, const struct subscription *sub, uint32_t code,
+                             struct str reason)
+{
+    struct script *script = cl->core->script;
+
+    if (script && hooks_has(script_hooks(script, sub->ns_index), HOOK_UNSUBSCRIBE))
+        hook_run(script, sub->ns_index, HOOK_UNSUBSCRIBE,
+                 &(struct hook_request){.client = cl,
+                                        .channel = hub_channel_name(sub),
+                                        .code = code,
+                                        .reason = reason},
+                 NULL, NULL);
+}
+
+void subscribe_leave(struct client *cl, struct subscription *sub, uint32_t code, struct str reason,
+                     bool push)
+{
+    struct str channel = str_dup(hub_channel_name(sub)); /* the hub's goes with the last sub */
+    struct unsubscribe_request request = {
+        .channel = channel,
+        .presence = sub->flags & SUB_PRESENCE,
+        .join_leave = sub->flags & SUB_EMIT_JOIN_LEAVE,
+        .entry = client_entry(cl, sub),
+    };
+
+    home_unsubscribe(cl->core, &request);
+    tell_unsubscribe(cl, sub, code, reason);
+    hub_unsubscribe(cl->core->hub, sub);
+    if (push) {
+        struct wire_unsubscribe body = {.code = code, .reason = reason};
+
+        client_push(cl, &(struct wire_push){.channel = channel, .unsubscribe = &body});
+    }
+    str_free(&channel);
+}
+
+void subscribe_leave_all(struct client *cl)
+{
+    while (cl->hub.subs)
+        subscribe_leave(cl, cl->hub.subs, UNSUBSCRIBE_DISCONNECTED,
+                        codes_unsubscribe(UNSUBSCRIBE_DISCONNECTED), false);
+}

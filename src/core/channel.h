@@ -1,0 +1,21 @@
+/* What a channel's name means: its namespace, and the marks in it ($ private, # user-limited).
+ * Pure functions over settings; any worker. */
+#pragma once
+
+#include "core/settings.h"
+
+struct channel_parts {
+    const struct ns *ns;   /* row of options */
+    struct str rest;       /* behind the namespace boundary; the whole name when there is none */
+    bool is_private;       /* begins with the private prefix */
+    bool user_limited;     /* holds the user boundary and the namespace allows such channels */
+};
+
+/* ERR_NOT_FOUND: there is no such namespace. */
+enum err channel_resolve(const struct settings *s, struct str channel,
+                         struct channel_parts *out) NODISCARD;
+/* The name is allowed: channel_regex of its namespace, else ASCII only. */
+bool channel_name_valid(const struct settings *s, struct str channel,
+                        const struct channel_parts *parts);
+/* user is in the list behind the last user boundary. */
+bool channel_lists_user(const struct settings *s, struct str channel, struct str user);

@@ -1,0 +1,37 @@
+/* The homes' own structs, shared by home.c, home_subscribe.c and home_presence.c only. */
+#pragma once
+
+#include "base/map.h"
+#include "core/home.h"
+
+/* Mail that may wait at a home before a publish is answered with "busy". */
+#define HOME_BACKLOG_MAX 100000
+
+struct home_channel {
+    struct map_node by_name;
+    uint32_t total;      /* subscriptions on all workers */
+    uint32_t interest[]; /* the same by worker; the name lies behind */
+};
+
+struct home {
+    struct core *core;
+    struct engine *engine;
+    struct map channels;
+};
+
+struct home_channel *home_channel_find(struct home *home, struct str name, uint64_t hash);
+struct home_channel *home_channel_make(struct home *home, struct str name, uint64_t hash);
+void home_channel_free(struct home *home, struct home_channel *ch);
+/* Posts p to every worker with subscribers of its channel. */
+void home_deliver(struct home *home, struct publication *p);
+
+/* A history result that travels. */
+struct home_history_copy {
+    uint64_t offset;
+    uint8_t epoch_len;
+    char epoch[EPOCH_LEN_MAX];
+    struct publication **publications; /* references */
+    size_t count;
+};
+void home_history_copy(struct home_history_copy *copy, const struct history_result *result);
+void home_history_copy_free(struct home_history_copy *copy);

@@ -1,0 +1,101 @@
+/* The clients of one worker, by user and by channel, and fan-out: a publication is encoded once per
+ * kind of wire and pushed as a shared frame into each subscriber's outbox. Worker thread. */
+#pragma once
+
+#include "base/list.h"
+#include "base/map.h"
+#include "core/core.h"
+#include "core/kind.h"
+#include "core/outbox.h"
+#include "core/publication.h"
+
+struct hub;
+struct hub_channel;
+struct hub_client;
+
+enum { /* struct subscription flags */
+    SUB_POSITIONED = 1 << 0,   /* offsets are checked; a gap is insufficient state */
+    SUB_RECOVERABLE = 1 << 1,
+    SUB_PUSH_JOIN_LEAVE = 1 << 2,
+    SUB_EMIT_JOIN_LEAVE = 1 << 3,
+    SUB_PRESENCE = 1 << 4,
+    SUB_SERVER_SIDE = 1 << 5,  /* made by the server, not by a subscribe command */
+    SUB_CLIENT_REFRESH = 1 << 6, /* expiry is renewed by the client's sub_refresh */
+    SUB_FROM_TOKEN = 1 << 7,   /* server-side, named in the connection token */
+    SUB_LOST = 1 << 8,         /* its position is lost: nothing is delivered until it leaves */
+};
+
+/* One client in one channel. Freed by hub_unsubscribe. */
+struct subscription {
+    struct hub_channel *channel;
+    struct hub_client *client;
+    struct subscription *next_of_client;
+    uint32_t index;            /* in the channel's array */
+    uint16_t flags;
+    uint16_t ns_index;
+    uint64_t offset;           /* with SUB_POSITIONED: the last delivered one */
+    uint32_t epoch;            /* with SUB_POSITIONED: hub's number of the epoch; 0: none yet */
+    uint32_t checked_s;        /* worker seconds of the last delivery or position check */
+    struct subscription_extra *extra; /* info and expiry, NULL for most */
+};
+struct subscription_extra {
+    int64_t expire_at;         /* Unix seconds; 0: never */
+    struct str chan_info;      /* raw; owned */
+};
+
+struct hub_client {
+    struct outbox *outbox;
+    enum kind kind;
+    uint16_t sub_count;
+    struct subscription *subs; /* singly linked */
+    struct hub_user *user;     /* NULL until hub_add_client */
+    struct list in_user;       /* clients of one user */
+    struct map_node by_id;
+    char id[36];
+};
+
+/* Up-calls, filled in by the client layer. Both may close the client later, not inside. */
+struct hub_ops {
+    /* A positioned subscription cannot go on without a gap. */
+    void (*insufficient)(struct hub_client *hc, struct subscription *sub);
+    /* The publication cannot be written in this client's encoding (binary data, JSON client). */
+    void (*unfit)(struct hub_client *hc);
+};
+
+struct hub *hub_new(struct core *core);
+void hub_set_ops(struct hub *hub, const struct hub_ops *ops);
+void hub_free(struct hub *hub);
+
+void hub_add_client(struct hub *hub, struct hub_client *hc, struct str user);
+void hub_remove_client(struct hub *hub, struct hub_client *hc); /* without subscriptions left */
+struct hub_client *hub_client_by_id(struct hub *hub, struct str id);
+struct str hub_user_name(const struct hub_client *hc);
+/* The list of struct hub_client (in_user) of a user, or NULL. */
+struct list *hub_clients_of(struct hub *hub, struct str user);
+size_t hub_user_connections(struct hub *hub, struct str user);
+
+/* Enters hc into the channel; the caller has its OK from home_subscribe. */
+struct subscription *hub_subscribe(struct hub *hub, struct hub_client *hc, struct str channel,
+                                   uint16_t flags, uint16_t ns_index);
+void hub_set_position(struct hub *hub, struct subscription *sub, uint64_t offset,
+                      struct str epoch);
+struct str hub_epoch(const struct hub *hub, const struct subscription *sub);
+void hub_set_extra(struct subscription *sub, int64_t expire_at, struct str chan_info);
+void hub_unsubscribe(struct hub *hub, struct subscription *sub); /* frees sub */
+struct subscription *hub_find(const struct hub_client *hc, struct str channel);
+struct str hub_channel_name(const struct subscription *sub);
+
+/* Delivers to this worker's subscribers; p stays the caller's. */
+void hub_fanout(struct hub *hub, struct publication *p);
+
+struct hub_counts {
+    size_t clients, users, channels, subscriptions;
+};
+struct hub_counts hub_counts(const struct hub *hub);
+/* Walks channels; stops when fn returns false. */
+void hub_each_channel(struct hub *hub, bool (*fn)(void *arg, struct str channel, size_t clients),
+                      void *arg);
+/* Walks all connected clients; the callback may not add or remove any. */
+void hub_each_client(struct hub *hub, void (*fn)(void *arg, struct hub_client *hc), void *arg);
+/* Walks users; the callback may not add or remove any. */
+void hub_each_user(struct hub *hub, void (*fn)(void *arg, struct str user), void *arg);

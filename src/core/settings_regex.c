@@ -1,0 +1,196 @@
+/* channel_regex over POSIX regcomp: users write the dialect of Go, so its common escapes are
+ * rewritten first; what cannot be said in a POSIX expression is refused. */
+#include "core/settings.h"
+
+#include "base/mem.h"
+
+#include <regex.h>
+
+#define PATTERN_MAX 4096 /* bytes, as written and rewritten */
+
+struct settings_regex {
+    regex_t compiled;
+};
+
+/* The inside of a bracket expression for \d, \w, \s; NULL for others. */
+static const char *class_of(char c)
+{
+    switch (c) {
+    case 'd':
+        return "0-9";
+    case 'w':
+        return "a-zA-Z0-9_";
+    case 's':
+        return " \t\n\f\r\v";
+    default:
+        return NULL;
+    }
+}
+
+static bool is_letter_or_digit(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/* Rewrites `[…]` from p.ptr[*i]. POSIX has no escapes there, so "]" moves to the front and "-" to
+ * the end. */
+static bool add_bracket(struct buf *out, struct str p, size_t *i)
+{
+    struct buf inner = BUF_INIT(PATTERN_MAX);
+    bool closing = false, dash = false, caret = false, negated = false, closed = false, ok = true;
+    size_t at = *i + 1, first;
+
+    if (at < p.len && p.ptr[at] == '^') {
+        negated = true;
+        at++;
+    }
+    for (first = at; at < p.len && ok; at++) {
+        char c = p.ptr[at];
+
+        if (c == ']' && at > first) {
+            closed = true;
+            break;
+        }
+        if (c == '[' && at + 1 < p.len && p.ptr[at + 1] == ':') { /* [:alpha:] as it is */
+            size_t end = at + 2;
+
+            while (end + 1 < p.len && !(p.ptr[end] == ':' && p.ptr[end + 1] == ']'))
+                end++;
+            ok = end + 1 < p.len;
+            if (ok)
+                buf_add(&inner, p.ptr + at, end + 2 - at);
+            at = end + 1;
+        } else if (c == '\\') {
+            const char *members = ++at < p.len ? class_of(p.ptr[at]) : NULL;
+
+            if (members)
+                buf_add_str(&inner, str_from(members));
+            else if (at >= p.len || is_letter_or_digit(p.ptr[at]))
+                ok = false;
+            else if (p.ptr[at] == ']')
+                closing = true;
+            else if (p.ptr[at] == '-')
+                dash = true;
+            else if (p.ptr[at] == '^')
+                caret = true;
+            else
+                buf_add_char(&inner, p.ptr[at]);
+        } else if (c == ']') {
+            closing = true;
+        } else {
+            buf_add_char(&inner, c);
+        }
+    }
+    if (ok && closed) {
+        buf_add_char(out, '[');
+        if (negated)
+            buf_add_char(out, '^');
+        if (closing)
+            buf_add_char(out, ']');
+        buf_add_str(out, buf_str(&inner));
+        if (caret && !closing && inner.len == 0 && !negated) /* "[^]" would open a negation */
+            buf_add_lit(out, ".^.");
+        else if (caret)
+            buf_add_char(out, '^');
+        if (dash)
+            buf_add_char(out, '-');
+        buf_add_char(out, ']');
+    }
+    if (inner.overflow)
+        out->overflow = true;
+    buf_deinit(&inner);
+    *i = at;
+    return ok && closed;
+}
+
+static bool add_escape(struct buf *out, char c)
+{
+    const char *members = class_of((char)(c | 0x20));
+
+    if (members) {
+        buf_add_str(out, c >= 'a' ? STR("[") : STR("[^"));
+        buf_add_str(out, str_from(members));
+        buf_add_char(out, ']');
+    } else if (c == 'A') {
+        buf_add_char(out, '^');
+    } else if (c == 'z') {
+        buf_add_char(out, '$');
+    } else if (is_letter_or_digit(c)) {
+        return false; /* back-references, \p{…} and the like */
+    } else {
+        buf_add_char(out, '\\');
+        buf_add_char(out, c);
+    }
+    return true;
+}
+
+/* "(?:" and "(?P<name>" become "("; other "(?" are refused. *i is at the "(". */
+static bool add_group(struct buf *out, struct str p, size_t *i)
+{
+    struct str rest = str_cut(p, *i);
+    ptrdiff_t end;
+
+    buf_add_char(out, '(');
+    if (!str_starts(rest, STR("(?")))
+        return true;
+    if (str_starts(rest, STR("(?:"))) {
+        *i += 2;
+        return true;
+    }
+    end = str_find(rest, '>');
+    if (!str_starts(rest, STR("(?P<")) || end < 0)
+        return false;
+    *i += (size_t)end;
+    return true;
+}
+
+static bool rewrite(struct str p, struct buf *out)
+{
+    for (size_t i = 0; i < p.len; i++) {
+        bool ok = true;
+
+        if (p.ptr[i] == '\0')
+            return false;
+        if (p.ptr[i] == '\\')
+            ok = ++i < p.len && add_escape(out, p.ptr[i]);
+        else if (p.ptr[i] == '[')
+            ok = add_bracket(out, p, &i);
+        else if (p.ptr[i] == '(')
+            ok = add_group(out, p, &i);
+        else
+            buf_add_char(out, p.ptr[i]);
+        if (!ok)
+            return false;
+    }
+    buf_add_char(out, '\0');
+    return !out->overflow;
+}
+
+struct settings_regex *settings_regex_new(struct str pattern)
+{
+    struct buf text = BUF_INIT(PATTERN_MAX);
+    struct settings_regex *regex = mem_zalloc(sizeof *regex);
+
+    if (!rewrite(pattern, &text) ||
+        regcomp(&regex->compiled, text.ptr, REG_EXTENDED | REG_NOSUB) != 0) {
+        mem_free(regex);
+        regex = NULL;
+    }
+    buf_deinit(&text);
+    return regex;
+}
+
+void settings_regex_free(struct settings_regex *regex)
+{
+    if (!regex)
+        return;
+    regfree(&regex->compiled);
+    mem_free(regex);
+}
+
+bool settings_regex_match(const struct settings_regex *regex, struct str text)
+{
+    regmatch_t whole = {.rm_so = 0, .rm_eo = (regoff_t)text.len};
+
+    return regexec(&regex->compiled, text.ptr ? text.ptr : "", 1, &whole, REG_STARTEND) == 0;
+}

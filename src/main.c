@@ -1,0 +1,80 @@
+/* Picks the subcommand. */
+#include "base/map.h"
+#include "base/random.h"
+#include "base/str.h"
+#include "cli/check.h"
+#include "cli/dev.h"
+#include "cli/genconfig.h"
+#include "cli/serve.h"
+#include "cli/token.h"
+
+#include <stdio.h>
+
+static int help(int argc, char **argv);
+static int version(int argc, char **argv);
+
+static const struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *usage, *what;
+} commands[] = {
+    {"serve", cli_serve, "[-c config.lua] [--set key.path=value]...",
+     "the server; also without a command"},
+    {"dev", cli_dev, "[--set key.path=value]...",
+     "a server to play with: loopback, generated secrets, a page"},
+    {"check", cli_check, "[-c config.lua] [--set key.path=value]...",
+     "says everything that is wrong with a configuration"},
+    {"genconfig", cli_genconfig, "[-o config.lua]", "writes a configuration to begin with"},
+    {"gentoken", cli_gentoken, "[-c config.lua] -u USER [-t TTL] [-q]", "makes a connection token"},
+    {"gensubtoken", cli_gensubtoken, "[-c config.lua] -u USER -s CHANNEL [-t TTL] [-q]",
+     "makes a subscription token"},
+    {"checktoken", cli_checktoken, "[-c config.lua] TOKEN", "verifies a connection token"},
+    {"checksubtoken", cli_checksubtoken, "[-c config.lua] TOKEN", "verifies a subscription token"},
+    {"version", version, "", "the version"},
+    {"help", help, "", "this text"},
+};
+
+static int help(int argc, char **argv)
+{
+    printf("Perigee " PERIGEE_VERSION ", a real-time messaging server.\n\nusage:\n");
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        printf("  perigee %-13s %s\n                        %s\n", commands[i].name,
+               commands[i].usage, commands[i].what);
+    printf("\nConfiguration: config.lua, then the environment (PERIGEE_HTTP_SERVER_PORT=8001), then\n"
+           "--set http_server.port=8001; the later one wins.\n"
+           "Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration.\n");
+    return 0;
+}
+
+static int version(int argc, char **argv)
+{
+    printf("perigee " PERIGEE_VERSION "\n");
+    return 0;
+}
+
+static const struct command *find(const char *name)
+{
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        name = "help";
+    if (strcmp(name, "--version") == 0)
+        name = "version";
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    }
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    const struct command *command = argc > 1 ? find(argv[1]) : NULL;
+
+    map_seed(random_u64(), random_u64());
+    if (command)
+        return command->run(argc - 1, argv + 1);
+    if (argc > 1 && argv[1][0] != '-') {
+        fprintf(stderr, "perigee: no such command: %s (perigee help)\n", argv[1]);
+        return 2;
+    }
+    return cli_serve(argc, argv);
+}

@@ -1,0 +1,395 @@
+#include "script/config.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "script/embedded.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <lauxlib.h>
+#include <lualib.h>
+#include <unistd.h>
+
+#define FILE_MAX ((size_t)16 << 20) /* config.lua and every file it reads */
+#define RUN_MAX_MS 10000            /* a configuration that computes longer is an endless loop */
+#define RUN_CHECK_EVERY 1000000     /* instructions */
+
+struct loading {
+    const struct config_request *req;
+    struct buf source;
+    struct buf *problems;
+    struct settings *settings;
+    uint64_t deadline_ms;
+    bool endless; /* it was passed, and problems says so */
+};
+
+enum err config_read_file(const char *path, struct buf *out)
+{
+    enum err err = OK;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return ERR_IO;
+    for (;;) {
+        char block[16384];
+        ssize_t n = read(fd, block, sizeof block);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            err = ERR_IO;
+        if (n <= 0)
+            break;
+        buf_add(out, block, (size_t)n);
+        if (out->overflow) {
+            err = ERR_LIMIT;
+            break;
+        }
+    }
+    if (err == ERR_IO) {
+        int saved = errno;
+
+        close(fd);
+        errno = saved;
+    } else {
+        close(fd);
+    }
+    return err;
+}
+
+static const char *read_problem(enum err err)
+{
+    return err == ERR_LIMIT ? "the file is too big" : strerrordesc_np(errno);
+}
+
+/* --- what lua/perigee/config.lua asks of C -------------------------------------------------- */
+
+static int l_read(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 1);
+    struct buf text = BUF_INIT(FILE_MAX);
+    enum err err = config_read_file(path, &text);
+
+    /* A Lua error here would leak text; only running out of memory could raise one. */
+    if (err == OK) {
+        lua_pushlstring(L, text.ptr ? text.ptr : "", text.len);
+        buf_deinit(&text);
+        return 1;
+    }
+    buf_deinit(&text);
+    lua_pushnil(L);
+    lua_pushstring(L, read_problem(err));
+    return 2;
+}
+
+static int l_regex_ok(lua_State *L)
+{
+    size_t len;
+    const char *pattern = luaL_checklstring(L, 1, &len);
+    struct settings_regex *regex = settings_regex_new(str_of(pattern, len));
+
+    lua_pushboolean(L, regex != NULL);
+    settings_regex_free(regex);
+    return 1;
+}
+
+static struct loading *loading_of(lua_State *L)
+{
+    return *(struct loading **)lua_getextraspace(L);
+}
+
+/* The first time notes where the loop is; from then on every instruction raises, so that no pcall
+ * can swallow it. */
+static void on_count(lua_State *L, lua_Debug *ar)
+{
+    struct loading *loading = loading_of(L);
+
+    if (clock_mono_ms() < loading->deadline_ms)
+        return;
+    if (!loading->endless) {
+        loading->endless = true;
+        lua_getinfo(L, "Sl", ar);
+        buf_printf(loading->problems, "%s:%d: the configuration runs for more than %d seconds\n",
+                   ar->source[0] == '@' ? ar->source + 1
+                   : loading->req->path ? loading->req->path
+                                        : "configuration",
+                   ar->currentline, RUN_MAX_MS / 1000);
+    }
+    lua_sethook(L, on_count, LUA_MASKCOUNT, 1);
+    lua_pushliteral(L, "it runs too long");
+    lua_error(L);
+}
+
+/* --- the result into struct settings --------------------------------------------------------- */
+
+static struct str str_at(lua_State *L, int index)
+{
+    size_t len;
+    const char *text = luaL_checklstring(L, index, &len);
+
+    return str_of(text, len);
+}
+
+static void fill_list(lua_State *L, struct str_list *list)
+{
+    size_t count = lua_rawlen(L, -1);
+
+    if (count == 0)
+        return;
+    list->items = mem_zalloc(count * sizeof *list->items);
+    list->count = count;
+    for (size_t i = 0; i < count; i++) {
+        lua_rawgeti(L, -1, (lua_Integer)i + 1);
+        list->items[i] = str_dup(str_at(L, -1));
+        lua_pop(L, 1);
+    }
+}
+
+static int64_t integer_field(lua_State *L, const char *name)
+{
+    int64_t value;
+
+    lua_getfield(L, -1, name);
+    value = luaL_checkinteger(L, -1);
+    lua_pop(L, 1);
+    return value;
+}
+
+static void fill_buckets(lua_State *L, struct rate_buckets *buckets)
+{
+    size_t count = MIN(lua_rawlen(L, -1), RATE_BUCKETS_MAX);
+
+    buckets->count = count;
+    for (size_t i = 0; i < count; i++) {
+        lua_rawgeti(L, -1, (lua_Integer)i + 1);
+        buckets->items[i].interval_ms = integer_field(L, "interval");
+        buckets->items[i].rate = integer_field(L, "rate");
+        lua_pop(L, 1);
+    }
+}
+
+/* The table of values is on top of the stack. */
+static void fill(lua_State *L, void *base, const struct setting_field *fields, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        void *member = (char *)base + fields[i].offset;
+
+        lua_getfield(L, -1, fields[i].path);
+        if (lua_isnil(L, -1))
+            luaL_error(L, "no value for %s", fields[i].path);
+        switch (fields[i].type) {
+        case SETTING_BOOL:
+            *(bool *)member = lua_toboolean(L, -1);
+            break;
+        case SETTING_INT:
+            *(int64_t *)member = luaL_checkinteger(L, -1);
+            break;
+        case SETTING_ENUM:
+            *(int *)member = (int)luaL_checkinteger(L, -1);
+            break;
+        case SETTING_STR:
+            *(struct str *)member = str_dup(str_at(L, -1));
+            break;
+        case SETTING_LIST:
+            fill_list(L, member);
+            break;
+        case SETTING_BUCKETS:
+            fill_buckets(L, member);
+            break;
+        }
+        lua_pop(L, 1);
+    }
+}
+
+/* The rules table of a namespace is on top: allow[64], and why[256] into the list of reasons. */
+static void fill_rules(lua_State *L, struct ns *ns)
+{
+    lua_getfield(L, -1, "allow");
+    lua_getfield(L, -2, "why");
+    for (size_t who = 0; who < WHO_COUNT; who++) {
+        lua_rawgeti(L, -2, (lua_Integer)who + 1);
+        ns->allow[who] = (uint8_t)luaL_checkinteger(L, -1);
+        lua_pop(L, 1);
+        for (size_t action = 0; action < ACTION_COUNT; action++) {
+            lua_rawgeti(L, -1, (lua_Integer)(who * ACTION_COUNT + action + 1));
+            ns->reason[action][who] = (uint32_t)(luaL_checkinteger(L, -1) - 1);
+            lua_pop(L, 1);
+        }
+    }
+    lua_pop(L, 2);
+}
+
+/* The list of reasons is on top. */
+static void fill_reasons(lua_State *L, struct settings *s)
+{
+    size_t count = lua_rawlen(L, -1);
+
+    for (size_t i = 0; i < count; i++) {
+        lua_rawgeti(L, -1, (lua_Integer)i + 1);
+        lua_getfield(L, -1, "option");
+        lua_getfield(L, -2, "cause");
+        settings_add_reason(s, str_at(L, -2), str_at(L, -1));
+        lua_pop(L, 3);
+    }
+}
+
+static void fill_namespace(lua_State *L, struct settings *s, size_t index)
+{
+    struct ns *ns = &s->namespaces[index];
+
+    lua_getfield(L, -1, "name");
+    settings_add_namespace(s, index, str_at(L, -1));
+    lua_pop(L, 1);
+    lua_getfield(L, -1, "values");
+    fill(L, &ns->opt, settings_channel_fields, settings_channel_fields_count);
+    lua_pop(L, 1);
+    lua_getfield(L, -1, "rules");
+    fill_rules(L, ns);
+    lua_pop(L, 1);
+    if (ns->opt.channel_regex.len > 0)
+        ns->regex = settings_regex_new(ns->opt.channel_regex);
+}
+
+static void fill_settings(lua_State *L, struct loading *loading)
+{
+    size_t count;
+    struct settings *s;
+
+    lua_getfield(L, -1, "namespaces");
+    count = lua_rawlen(L, -1);
+    s = loading->settings = settings_new(count);
+    for (size_t i = 0; i < count; i++) {
+        lua_rawgeti(L, -1, (lua_Integer)i + 1);
+        fill_namespace(L, s, i);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    lua_getfield(L, -1, "reasons");
+    fill_reasons(L, s);
+    lua_pop(L, 1);
+    lua_getfield(L, -1, "values");
+    fill(L, s, settings_fields, settings_fields_count);
+    lua_pop(L, 1);
+    s->path = str_dup(str_from(loading->req->path));
+    s->source = str_dup(buf_str(&loading->source));
+}
+
+/* --- running it ------------------------------------------------------------------------------- */
+
+static void push_strings(lua_State *L, const char *const *strings)
+{
+    lua_newtable(L);
+    for (lua_Integer i = 0; strings && strings[i]; i++) {
+        lua_pushstring(L, strings[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+}
+
+static void push_request(lua_State *L, const struct loading *loading)
+{
+    lua_newtable(L);
+    if (loading->req->path) {
+        lua_pushstring(L, loading->req->path);
+        lua_setfield(L, -2, "path");
+        lua_pushlstring(L, loading->source.ptr ? loading->source.ptr : "", loading->source.len);
+        lua_setfield(L, -2, "text");
+    }
+    push_strings(L, loading->req->defaults);
+    lua_setfield(L, -2, "defaults");
+    push_strings(L, loading->req->env);
+    lua_setfield(L, -2, "env");
+    push_strings(L, loading->req->set);
+    lua_setfield(L, -2, "set");
+    lua_pushcfunction(L, l_read);
+    lua_setfield(L, -2, "read");
+    lua_pushcfunction(L, l_regex_ok);
+    lua_setfield(L, -2, "regex_ok");
+    lua_pushglobaltable(L);
+    lua_setfield(L, -2, "globals");
+    lua_pushliteral(L, PERIGEE_VERSION);
+    lua_setfield(L, -2, "version");
+}
+
+static void open_libraries(lua_State *L)
+{
+    static const luaL_Reg libraries[] = {
+        {LUA_GNAME, luaopen_base},        {LUA_TABLIBNAME, luaopen_table},
+        {LUA_STRLIBNAME, luaopen_string}, {LUA_MATHLIBNAME, luaopen_math},
+        {LUA_UTF8LIBNAME, luaopen_utf8},  {LUA_COLIBNAME, luaopen_coroutine},
+        {LUA_OSLIBNAME, luaopen_os},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(libraries); i++) {
+        luaL_requiref(L, libraries[i].name, libraries[i].func, 1);
+        lua_pop(L, 1);
+    }
+    lua_pushcfunction(L, embedded_require); /* for our modules; the user's chunk sees another */
+    lua_setglobal(L, "require");
+}
+
+/* Protected: everything that may raise. */
+static int run(lua_State *L)
+{
+    struct loading *loading = lua_touserdata(L, 1);
+
+    open_libraries(L);
+    lua_pushcfunction(L, embedded_require);
+    lua_pushliteral(L, "perigee.config");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "load");
+    push_request(L, loading);
+    lua_sethook(L, on_count, LUA_MASKCOUNT, RUN_CHECK_EVERY);
+    lua_call(L, 1, 2);
+    lua_sethook(L, NULL, 0, 0);
+    if (lua_isnil(L, -2)) {
+        size_t count = lua_rawlen(L, -1);
+
+        for (size_t i = 0; i < count; i++) {
+            lua_rawgeti(L, -1, (lua_Integer)i + 1);
+            buf_add_str(loading->problems, str_at(L, -1));
+            buf_add_char(loading->problems, '\n');
+            lua_pop(L, 1);
+        }
+        return 0;
+    }
+    lua_pop(L, 1);
+    fill_settings(L, loading);
+    return 0;
+}
+
+enum err config_load(const struct config_request *req, struct settings **out, struct buf *problems)
+{
+    struct loading loading = {.req = req,
+                              .source = BUF_INIT(FILE_MAX),
+                              .problems = problems,
+                              .deadline_ms = clock_mono_ms() + RUN_MAX_MS};
+    enum err err = req->path ? config_read_file(req->path, &loading.source) : OK;
+    lua_State *L;
+
+    if (err != OK) {
+        buf_printf(problems, "%s: %s\n", req->path, read_problem(err));
+        buf_deinit(&loading.source);
+        return ERR_CONFIG;
+    }
+    L = luaL_newstate();
+    CHECK(L != NULL);
+    *(struct loading **)lua_getextraspace(L) = &loading;
+    lua_pushcfunction(L, run);
+    lua_pushlightuserdata(L, &loading);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK || loading.endless) {
+        const char *message = lua_gettop(L) > 0 ? lua_tostring(L, -1) : NULL;
+
+        if (!loading.endless)
+            buf_printf(problems, "%s: %s\n", req->path ? req->path : "configuration",
+                       message ? message : "it failed without a message");
+        settings_unref(loading.settings);
+        loading.settings = NULL;
+    }
+    lua_close(L);
+    buf_deinit(&loading.source);
+    if (!loading.settings)
+        return ERR_CONFIG;
+    *out = loading.settings;
+    return OK;
+}

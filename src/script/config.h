@@ -1,0 +1,22 @@
+/* config.lua, the environment and --set → struct settings. Runs in a Lua state of its own that is
+ * gone when it returns; any thread, one at a time per request. */
+#pragma once
+
+#include "base/err.h"
+#include "base/str.h"
+#include "core/settings.h"
+
+struct config_request {
+    const char *path;            /* config.lua; NULL: defaults only */
+    const char *const *defaults; /* "key=value", weaker than the file; ends with NULL, or NULL */
+    const char *const *env;      /* "NAME=value", such as environ; ends with NULL, or NULL */
+    const char *const *set;      /* "key=value" of --set; ends with NULL, or NULL */
+};
+
+/* ERR_CONFIG: everything that is wrong is in problems, one line each, with a newline. Secrets are
+ * never among them. On success out has one reference, source and path filled in. */
+enum err config_load(const struct config_request *req, struct settings **out,
+                     struct buf *problems) NODISCARD;
+
+/* Appends a whole file; ERR_IO with errno set, ERR_LIMIT when it does not fit. */
+enum err config_read_file(const char *path, struct buf *out) NODISCARD;

@@ -1,0 +1,11 @@
+/* The helpers of the `perigee` module that need nothing but the state: error, disconnect_code,
+ * json, log, now, env, version, uuid, hmac, sha256, base64. sleep, after and every are timing.c's,
+ * the rest comes from src/bind. */
+#pragma once
+
+#include <lua.h>
+
+/* Adds them to the table on top of the stack. */
+void module_open(lua_State *L);
+/* Replaces the finished table by a read-only view that raises for unknown names. */
+void module_close(lua_State *L);

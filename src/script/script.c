@@ -1,0 +1,488 @@
+#include "script/script.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "script/module.h"
+#include "script/sandbox.h"
+#include "script/script_state.h"
+
+#include <lauxlib.h>
+
+#define COUNT_STEP 10000          /* instructions between two looks at the clock */
+#define COROUTINES_MAX 10000      /* that wait at once */
+#define COROUTINES_KEPT 64        /* finished ones kept for reuse */
+#define LOAD_BUDGET_NS 5000000000 /* the chunk may compute; it runs before anybody waits */
+#define TRACEBACKS_PER_SECOND 10
+
+/* --- memory ---------------------------------------------------------------------------------- */
+
+static void *allocate(void *ud, void *ptr, size_t old_size, size_t new_size)
+{
+    struct script *s = ud;
+
+    if (!ptr)
+        old_size = 0; /* Lua passes a type there */
+    if (new_size == 0) {
+        mem_free(ptr);
+        s->bytes -= old_size;
+        return NULL;
+    }
+    if (s->limited && new_size > old_size && s->bytes - old_size + new_size > s->bytes_max)
+        return NULL;
+    ptr = mem_realloc(ptr, new_size);
+    s->bytes += new_size - old_size;
+    return ptr;
+}
+
+/* Only our own mistakes get here: user code always runs protected, and memory is not limited
+ * outside of it. */
+static int on_panic(lua_State *L)
+{
+    const char *text = lua_tostring(L, -1);
+
+    panic("unprotected Lua error: %s", text ? text : "not a string");
+}
+
+/* --- time ------------------------------------------------------------------------------------ */
+
+static void on_count(lua_State *L, lua_Debug *ar);
+
+/* From now on every instruction of L fails, so no pcall of the script can go on for long. */
+static void tighten(lua_State *L)
+{
+    lua_sethook(L, on_count, LUA_MASKLINE | LUA_MASKCOUNT, 1);
+}
+
+static void raise_over(lua_State *L, struct run *run)
+{
+    tighten(L);
+    tighten(run->L);
+    for (struct nested *n = run->nested; n; n = n->outer)
+        tighten(n->from);
+    luaL_where(L, 0);
+    lua_pushfstring(L, "ran longer than lua.timeout (%d ms)", (int)(run->budget_ns / 1000000));
+    lua_concat(L, 2);
+    lua_error(L);
+}
+
+void script_check_time(lua_State *L)
+{
+    struct script *s = script_of(L);
+    struct run *run = s ? s->run : NULL;
+
+    if (!run)
+        return;
+    if (!run->over) {
+        uint64_t now = clock_thread_ns();
+
+        /* The clock is first read here, so that short runs never pay for it. */
+        if (run->started_ns == 0)
+            run->started_ns = now;
+        if (now - run->started_ns <= run->budget_ns)
+            return;
+        run->over = true;
+        s->timeouts++;
+    }
+    raise_over(L, run);
+}
+
+static void on_count(lua_State *L, lua_Debug *ar)
+{
+    (void)ar;
+    script_check_time(L);
+}
+
+/* --- running --------------------------------------------------------------------------------- */
+
+struct script *script_of(lua_State *L)
+{
+    struct script **of = *(struct script ***)lua_getextraspace(L);
+
+    return of ? *of : NULL;
+}
+
+bool script_is_own(lua_State *L, lua_State *co)
+{
+    struct script *s = script_of(L);
+
+    return s && *(void **)lua_getextraspace(co) != (void *)s;
+}
+
+bool script_is_running(lua_State *L)
+{
+    struct script *s = script_of(L);
+
+    return s && s->run && s->run->L == L;
+}
+
+static void run_begin(struct script *s, struct run *run, lua_State *L, struct coroutine *co)
+{
+    *run = (struct run){.L = L, .co = co, .outer = s->run, .budget_ns = s->budget_ns};
+    s->run = run;
+    s->limited = true;
+}
+
+static void run_end(struct script *s, struct run *run)
+{
+    CHECK(s->run == run);
+    s->run = run->outer;
+    s->limited = false; /* what C does with the result is not the script's memory */
+}
+
+/* Back in Lua that called us, if any did. */
+static void relimit(struct script *s)
+{
+    s->limited = s->run != NULL;
+}
+
+int script_resume_nested(lua_State *L, lua_State *co, int n, int *results)
+{
+    struct script *s = script_of(L);
+    struct run *run = s ? s->run : NULL;
+    struct nested nested = {L, run ? run->nested : NULL};
+    int status;
+
+    lua_xmove(L, co, n);
+    if (run)
+        run->nested = &nested;
+    status = lua_resume(co, L, n, results);
+    if (run) {
+        run->nested = nested.outer;
+        if (run->over)
+            raise_over(L, run);
+    }
+    return status;
+}
+
+static struct coroutine *coroutine_new(struct script *s)
+{
+    struct coroutine *co = mem_zalloc(sizeof *co);
+
+    co->script = s;
+    co->L = lua_newthread(s->L);
+    co->ref = luaL_ref(s->L, LUA_REGISTRYINDEX);
+    *(struct coroutine **)lua_getextraspace(co->L) = co;
+    list_init(&co->in_script);
+    return co;
+}
+
+static void coroutine_free(struct script *s, struct coroutine *co)
+{
+    *(struct script **)lua_getextraspace(co->L) = s;
+    luaL_unref(s->L, LUA_REGISTRYINDEX, co->ref);
+    mem_free(co);
+}
+
+static void script_free(struct script *s);
+
+/* A failed coroutine is not used again: its stack and its hooks are in an unknown state. */
+static void coroutine_end(struct script *s, struct coroutine *co, bool reusable)
+{
+    list_del(&co->in_script);
+    s->alive_count--;
+    if (reusable && s->free_count < COROUTINES_KEPT && !s->closing) {
+        lua_settop(co->L, 0);
+        co->next_free = s->free;
+        s->free = co;
+        s->free_count++;
+    } else {
+        coroutine_free(s, co);
+    }
+    relimit(s);
+    if (s->closing && s->alive_count == 0 && !s->run)
+        script_free(s);
+}
+
+lua_State *script_begin(struct script *s)
+{
+    struct coroutine *co = s->free;
+
+    s->limited = false;
+    if (co) {
+        s->free = co->next_free;
+        s->free_count--;
+    } else {
+        co = coroutine_new(s);
+    }
+    list_add_tail(&s->alive, &co->in_script);
+    s->alive_count++;
+    return co->L;
+}
+
+void script_failed(struct script *s, lua_State *co, int status, const char *what)
+{
+    uint64_t second = clock_mono_ms() / 1000;
+    const char *text = lua_type(co, -1) == LUA_TSTRING ? lua_tostring(co, -1) : NULL;
+    bool limited = s->limited;
+
+    s->errors++;
+    if (status == LUA_ERRMEM)
+        s->out_of_memory++;
+    if (second != s->log_second) {
+        if (s->log_dropped > 0)
+            LOG_WITH(LOG_ERROR, "more Lua errors, not logged", LOG_I("count", s->log_dropped));
+        s->log_second = second;
+        s->logged = s->log_dropped = 0;
+    }
+    if (s->logged++ >= TRACEBACKS_PER_SECOND) {
+        s->log_dropped++;
+        return;
+    }
+    s->limited = false;
+    if (!text) {
+        /* Its __tostring is the script's code and would run without limits here. */
+        text = lua_pushfstring(s->L, "(the error is a %s value)", luaL_typename(co, -1));
+    } else {
+        lua_pushnil(s->L);
+    }
+    luaL_traceback(s->L, co, text, 0);
+    LOG_WITH(LOG_ERROR, "Lua failed", LOG_Z("in", what), LOG_Z("error", lua_tostring(s->L, -1)));
+    lua_pop(s->L, 2);
+    s->limited = limited;
+}
+
+static void coroutine_resume(struct coroutine *co, int nargs)
+{
+    struct script *s = co->script;
+    struct run run;
+    int status, n = 0;
+
+    run_begin(s, &run, co->L, co);
+    status = lua_resume(co->L, run.outer ? run.outer->L : NULL, nargs, &n);
+    run_end(s, &run);
+    if (status == LUA_YIELD && co->wait.active && !run.over) {
+        co->wait.yielded = true;
+        relimit(s);
+        return;
+    }
+    if (status == LUA_OK && !run.over) {
+        if (co->fn)
+            co->fn(co->arg, OK, co->L, n);
+        coroutine_end(s, co, true);
+        return;
+    }
+    CHECK(status != LUA_YIELD || !co->wait.active);
+    if (status == LUA_OK || status == LUA_YIELD) /* out of time, but the error was swallowed */
+        lua_pushliteral(co->L, "ran longer than lua.timeout");
+    script_failed(s, co->L, status, co->what);
+    if (co->fn)
+        co->fn(co->arg, ERR_SCRIPT, co->L, 0);
+    coroutine_end(s, co, false);
+}
+
+void script_run(struct script *s, lua_State *L, int nargs, const char *what, script_done_fn *fn,
+                void *arg)
+{
+    struct coroutine *co = *(struct coroutine **)lua_getextraspace(L);
+
+    CHECK((void *)co != (void *)s && co->L == L);
+    co->what = what;
+    co->fn = fn;
+    co->arg = arg;
+    co->wait = (struct script_wait){0};
+    if (s->alive_count > COROUTINES_MAX) {
+        lua_pushliteral(L, "too many Lua functions wait at once");
+        script_failed(s, L, LUA_ERRRUN, what);
+        if (fn)
+            fn(arg, ERR_SCRIPT, L, 0);
+        coroutine_end(s, co, false);
+        return;
+    }
+    coroutine_resume(co, nargs);
+}
+
+/* --- waiting --------------------------------------------------------------------------------- */
+
+struct script_wait *script_wait_begin(lua_State *L, const char *name)
+{
+    struct script *s = script_of(L);
+    struct run *run = s ? s->run : NULL;
+    struct script_wait *w;
+
+    if (!s || s->loading)
+        luaL_error(L, "%s may not wait while config.lua loads", name);
+    if (!run || run->L != L)
+        luaL_error(L, "%s may not wait inside a coroutine that the script itself made", name);
+    if (!lua_isyieldable(L))
+        luaL_error(L, "%s may not wait inside a callback of a library function", name);
+    if (run->over)
+        raise_over(L, run);
+    luaL_checkstack(L, LUA_MINSTACK, "too many values to wait with");
+    w = &run->co->wait;
+    CHECK(!w->active);
+    *w = (struct script_wait){.active = true};
+    return w;
+}
+
+int script_wait_end(lua_State *L, struct script_wait *w)
+{
+    if (w->answered) {
+        w->active = false;
+        return w->n;
+    }
+    return lua_yield(L, 0);
+}
+
+lua_State *script_wait_state(struct script_wait *w)
+{
+    struct coroutine *co = container_of(w, struct coroutine, wait);
+
+    co->script->limited = false; /* an error here would find nobody to catch it */
+    CHECK(lua_checkstack(co->L, LUA_MINSTACK));
+    return co->L;
+}
+
+void script_wake(struct script_wait *w, int n)
+{
+    struct coroutine *co = container_of(w, struct coroutine, wait);
+
+    CHECK(w->active && !w->answered);
+    w->cancel = NULL;
+    if (!w->yielded) {
+        w->answered = true;
+        w->n = n;
+        relimit(co->script);
+        return;
+    }
+    *w = (struct script_wait){0};
+    coroutine_resume(co, n);
+}
+
+void script_wait_on_cancel(struct script_wait *w, void (*fn)(void *arg), void *arg)
+{
+    w->cancel = fn;
+    w->cancel_arg = arg;
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+/* Runs protected on the main stack: the sandbox, the modules, the chunk and its functions. */
+static int load(lua_State *L)
+{
+    const struct script_request *request = lua_touserdata(L, 1);
+    struct script *s = script_of(L);
+
+    sandbox_open(L);
+    hook_open(L);
+    lua_newtable(L);
+    module_open(L);
+    timing_open(L);
+    if (request->open)
+        request->open(s, L);
+    module_close(L);
+    sandbox_run_config(L, s->settings);
+    hooks_load(s, L, lua_gettop(L));
+    return 0;
+}
+
+enum err script_new(const struct script_request *request, struct buf *problem, struct script **out)
+{
+    struct script *s = mem_zalloc(sizeof *s);
+    struct run run;
+    int status;
+
+    s->self = s;
+    s->worker = request->worker;
+    s->settings = settings_ref(request->settings);
+    s->bytes_max = (size_t)MAX(s->settings->lua_memory_limit, 1 << 20);
+    s->budget_ns = (uint64_t)MAX(s->settings->lua_timeout_ms, 1) * 1000000;
+    s->rpc_ref = s->api_ref = LUA_NOREF;
+    s->encoded = BUF_INIT(16 << 20);
+    list_init(&s->alive);
+    list_init(&s->timers);
+    s->L = lua_newstate(allocate, s);
+    CHECK(s->L);
+    lua_atpanic(s->L, on_panic);
+    *(struct script **)lua_getextraspace(s->L) = s;
+    lua_sethook(s->L, on_count, LUA_MASKCOUNT, COUNT_STEP);
+
+    lua_pushcfunction(s->L, load);
+    lua_pushlightuserdata(s->L, (void *)request);
+    s->loading = true;
+    run_begin(s, &run, s->L, NULL);
+    run.budget_ns = LOAD_BUDGET_NS;
+    status = lua_pcall(s->L, 1, 0, 0);
+    run_end(s, &run);
+    s->loading = false;
+    if (status == LUA_OK && !run.over) {
+        *out = s;
+        return OK;
+    }
+    if (status != LUA_OK && lua_type(s->L, -1) == LUA_TSTRING)
+        buf_printf(problem, "%s", lua_tostring(s->L, -1));
+    else
+        buf_printf(problem, "config.lua failed with %s",
+                   run.over ? "a time-out" : luaL_typename(s->L, -1));
+    s->closing = true;
+    script_free(s);
+    return ERR_SCRIPT;
+}
+
+static void script_free(struct script *s)
+{
+    CHECK(!s->run && list_empty(&s->alive));
+    timing_close(s);
+    s->limited = false;
+    while (s->free) {
+        struct coroutine *co = s->free;
+
+        s->free = co->next_free;
+        coroutine_free(s, co);
+    }
+    lua_close(s->L);
+    hooks_unload(s);
+    buf_deinit(&s->encoded);
+    settings_unref(s->settings);
+    CHECK(s->bytes == 0);
+    mem_free(s);
+}
+
+void script_close(struct script *s)
+{
+    CHECK(!s->closing);
+    s->closing = true;
+    timing_close(s);
+    if (s->alive_count == 0 && !s->run)
+        script_free(s);
+}
+
+void script_cancel(struct script *s)
+{
+    s->cancelled = true;
+    s->alive_count++; /* the state outlives this loop */
+    list_each_safe (&s->alive, it) {
+        struct coroutine *co = container_of(it, struct coroutine, in_script);
+
+        if (co->wait.active && co->wait.yielded && co->wait.cancel)
+            co->wait.cancel(co->wait.cancel_arg);
+    }
+    s->alive_count--;
+    if (s->closing && s->alive_count == 0 && !s->run)
+        script_free(s);
+}
+
+struct worker *script_worker(const struct script *s)
+{
+    return s->worker;
+}
+
+const struct settings *script_settings(const struct script *s)
+{
+    return s->settings;
+}
+
+lua_State *script_state(struct script *s)
+{
+    return s->L;
+}
+
+struct script_stats script_stats(const struct script *s)
+{
+    return (struct script_stats){.errors = s->errors,
+                                 .timeouts = s->timeouts,
+                                 .out_of_memory = s->out_of_memory,
+                                 .coroutines = s->alive_count,
+                                 .bytes = s->bytes};
+}

@@ -1,0 +1,21 @@
+/* What a hook returned, read strictly: a value of the wrong type or an unknown field is a mistake
+ * in config.lua, and the call fails closed. */
+#pragma once
+
+#include "script/hook.h"
+
+struct verdict_request {
+    enum hook which;
+    bool is_method; /* rpc.<method>: whatever it returns is the result, nil too */
+    bool is_binary; /* data that is a string goes out as its bytes */
+    struct arena *arena;
+    struct buf *scratch;
+};
+
+/* Reads the n results on top of L's stack. False: *why says what is wrong (static text), and
+ * *field where, or NULL. Slices live in the arena and in the values on the stack. */
+bool verdict_read(const struct verdict_request *request, lua_State *L, int n,
+                  struct hook_verdict *out, const char **why, const char **field);
+
+/* What a failed hook amounts to: 100, internal. */
+void verdict_internal(struct hook_verdict *out);

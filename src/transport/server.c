@@ -1,0 +1,154 @@
+#include "transport/server.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "transport/http_conn.h"
+#include "transport/server_types.h"
+
+#include <time.h>
+
+/* Connections the kernel may hold for us while a worker is busy: a reconnect storm must not meet a
+ * full queue. */
+#define BACKLOG 4096
+
+#define HEAD_MAX 65536 /* of a response */
+
+struct server *server_new(struct core *core)
+{
+    struct server *s = mem_zalloc(sizeof *s);
+
+    s->core = core;
+    s->head = BUF_INIT(HEAD_MAX);
+    list_init(&s->https);
+    core->server = s;
+    return s;
+}
+
+void server_free(struct server *s)
+{
+    if (!s)
+        return;
+    CHECK(s->open == 0);
+    for (size_t i = 0; i < s->route_count; i++)
+        str_free(&s->routes[i].path);
+    http_parser_free(s->spare);
+    buf_deinit(&s->head);
+    mem_free(s);
+}
+
+/* ---- routes ---- */
+
+void server_add_route(struct server *s, const struct route *route)
+{
+    struct route *r = &s->routes[s->route_count];
+    struct str path = route->path;
+
+    CHECK(s->route_count < ROUTES_MAX);
+    while (path.len > 1 && path.ptr[path.len - 1] == '/')
+        path.len--;
+    *r = *route;
+    r->path = str_dup(path);
+    if (r->methods & HTTP_METHOD_GET)
+        r->methods |= HTTP_METHOD_HEAD;
+    s->route_count++;
+}
+
+static bool route_fits(const struct route *r, struct str path)
+{
+    if (str_eq(r->path, path))
+        return true;
+    if (!r->is_prefix || !str_starts(path, r->path))
+        return false;
+    return r->path.ptr[r->path.len - 1] == '/' || path.ptr[r->path.len] == '/';
+}
+
+/* The longest path wins, so an exact route stands before the prefix it lies under. */
+const struct route *server_route(const struct server *s, struct str path)
+{
+    const struct route *best = NULL;
+
+    for (size_t i = 0; i < s->route_count; i++)
+        if (route_fits(&s->routes[i], path) && (!best || s->routes[i].path.len > best->path.len))
+            best = &s->routes[i];
+    return best;
+}
+
+/* ---- what connections share ---- */
+
+struct str server_date(struct server *s)
+{
+    time_t now = (time_t)(clock_wall_ms() / 1000);
+    struct tm tm;
+
+    if ((uint64_t)now != s->date_s && gmtime_r(&now, &tm)) {
+        s->date_len = (uint8_t)strftime(s->date, sizeof s->date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+        s->date_s = (uint64_t)now;
+    }
+    return str_of(s->date, s->date_len);
+}
+
+struct http_parser *server_take_parser(struct server *s)
+{
+    struct http_parser *p = s->spare;
+
+    s->spare = NULL;
+    return p ? p : http_parser_new();
+}
+
+void server_give_parser(struct server *s, struct http_parser *p)
+{
+    if (!p)
+        return;
+    if (s->spare) {
+        http_parser_free(p);
+        return;
+    }
+    http_parser_reset(p);
+    s->spare = p;
+}
+
+/* ---- listening ---- */
+
+static void on_connection(void *arg, struct worker *w, int fd)
+{
+    http_conn_accept(arg, fd);
+}
+
+enum err server_listen(struct server *s, struct str address, int port)
+{
+    char *text = str_dupz(address.len > 0 ? address : STR_NONE);
+    enum err err =
+        listener_open(s->core->worker, text, port, BACKLOG, on_connection, s, &s->listener);
+
+    mem_free(text);
+    return err;
+}
+
+int server_port(const struct server *s)
+{
+    return s->listener ? listener_port(s->listener) : 0;
+}
+
+void server_drain(struct server *s)
+{
+    if (s->draining)
+        return;
+    s->draining = true;
+    if (s->listener)
+        listener_close(s->listener);
+    s->listener = NULL;
+    list_each_safe (&s->https, it)
+        http_conn_finish(container_of(it, struct http_conn, in_server));
+}
+
+size_t server_connections(const struct server *s)
+{
+    return s->open;
+}
+
+void server_abort(struct server *s)
+{
+    list_each_safe (&s->https, it)
+        stream_close(&container_of(it, struct http_conn, in_server)->conn->stream);
+}

@@ -1,0 +1,946 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
+
+#include "base/mem.h"
+#include "codec/base64.h"
+#include "codec/jwt.h"
+
+#define NOW 1700000000
+#define SECRET STR("secret")
+
+static struct arena arena = ARENA_INIT;
+static const struct jwt_options any = {.kind = JWT_ANY};
+
+static int free_arena(void **state)
+{
+    arena_deinit(&arena);
+    return 0;
+}
+
+static void expect_str(struct str got, struct str expected)
+{
+    if (!str_eq(got, expected))
+        fail_msg("got \"%.*s\", not \"%.*s\"", STR_ARGS(got), STR_ARGS(expected));
+}
+
+/* ---- making tokens, good and bad ---- */
+
+static struct str in_arena(struct buf *b)
+{
+    struct str s = arena_dup(&arena, buf_str(b));
+
+    buf_deinit(b);
+    return s;
+}
+
+/* Both parts encoded, with the dot between. */
+static struct str signing_input(struct str header, struct str payload)
+{
+    struct buf b = BUF_INIT(1 << 20);
+
+    base64_add(BASE64_URL, &b, header);
+    buf_add_char(&b, '.');
+    base64_add(BASE64_URL, &b, payload);
+    return in_arena(&b);
+}
+
+static struct str with_signature(struct str input, struct str signature)
+{
+    struct buf b = BUF_INIT(1 << 20);
+
+    buf_add_str(&b, input);
+    buf_add_char(&b, '.');
+    base64_add(BASE64_URL, &b, signature);
+    return in_arena(&b);
+}
+
+static struct str header_of(const char *alg)
+{
+    struct buf b = BUF_INIT(200);
+
+    buf_printf(&b, "{\"alg\":\"%s\",\"typ\":\"JWT\"}", alg);
+    return in_arena(&b);
+}
+
+static struct str sign_hmac(struct str header, struct str payload, const EVP_MD *md,
+                            struct str secret)
+{
+    struct str input = signing_input(header, payload);
+    unsigned char mac[EVP_MAX_MD_SIZE];
+    unsigned int n;
+
+    HMAC(md, secret.ptr, (int)secret.len, (const unsigned char *)input.ptr, input.len, mac, &n);
+    return with_signature(input, str_of((const char *)mac, n));
+}
+
+static struct str hs256(const char *payload)
+{
+    return sign_hmac(header_of("HS256"), str_from(payload), EVP_sha256(), SECRET);
+}
+
+/* r and s as they are in a token, from OpenSSL's DER. */
+static struct str raw_signature(struct str der, size_t coordinate)
+{
+    const unsigned char *at = (const unsigned char *)der.ptr;
+    unsigned char *raw = arena_zalloc(&arena, 2 * coordinate);
+    ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &at, (long)der.len);
+
+    BN_bn2binpad(ECDSA_SIG_get0_r(sig), raw, (int)coordinate);
+    BN_bn2binpad(ECDSA_SIG_get0_s(sig), raw + coordinate, (int)coordinate);
+    ECDSA_SIG_free(sig);
+    return str_of((const char *)raw, 2 * coordinate);
+}
+
+static struct str sign_der(struct str input, EVP_PKEY *pkey, const EVP_MD *md)
+{
+    unsigned char *sig = arena_alloc(&arena, 1024);
+    size_t n = 1024;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+    assert_int_equal(EVP_DigestSignInit(ctx, NULL, md, NULL, pkey), 1);
+    assert_int_equal(EVP_DigestSign(ctx, sig, &n, (const unsigned char *)input.ptr, input.len), 1);
+    EVP_MD_CTX_free(ctx);
+    return str_of((const char *)sig, n);
+}
+
+/* coordinate: 0 for RSA and Ed25519. */
+static struct str sign_key(const char *alg, EVP_PKEY *pkey, const EVP_MD *md, size_t coordinate)
+{
+    struct str input = signing_input(header_of(alg), STR("{\"sub\":\"42\"}"));
+    struct str sig = sign_der(input, pkey, md);
+
+    return with_signature(input, coordinate ? raw_signature(sig, coordinate) : sig);
+}
+
+static struct str pem_of(EVP_PKEY *pkey)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *text;
+    long n;
+    struct str pem;
+
+    PEM_write_bio_PUBKEY(bio, pkey);
+    n = BIO_get_mem_data(bio, &text);
+    pem = arena_dup(&arena, str_of(text, (size_t)n));
+    BIO_free(bio);
+    return pem;
+}
+
+static struct jwt_keys *hmac_keys(void)
+{
+    struct jwt_keys *keys = jwt_keys_new();
+
+    assert_int_equal(jwt_keys_set_hmac(keys, SECRET), OK);
+    return keys;
+}
+
+static enum err verify(const struct jwt_keys *keys, struct str token)
+{
+    struct str copy = str_dup(token); /* no spare room for a sanitizer to overlook */
+    struct jwt_claims claims;
+    enum err err = jwt_verify(keys, &any, copy, NOW, &arena, &claims);
+
+    str_free(&copy);
+    return err;
+}
+
+/* With the claims of a payload signed by the right key. */
+static enum err read_payload(const char *payload, const struct jwt_options *options,
+                             struct jwt_claims *out)
+{
+    struct jwt_keys *keys = hmac_keys();
+    enum err err = jwt_verify(keys, options, hs256(payload), NOW, &arena, out);
+
+    jwt_keys_free(keys);
+    return err;
+}
+
+static void expect_payload(const char *payload, enum jwt_kind kind, enum err expected)
+{
+    struct jwt_claims claims;
+    const struct jwt_options options = {.kind = kind};
+    enum err err = read_payload(payload, &options, &claims);
+
+    if (err != expected)
+        fail_msg("err %d for %s", err, payload);
+}
+
+/* ---- HMAC ---- */
+
+static void jwt_takes_the_token_of_rfc_7515(void **state)
+{
+    struct str token = STR(
+        "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9."
+        "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0"
+        "cnVlfQ."
+        "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+    struct jwt_keys *keys = jwt_keys_new();
+    struct jwt_claims claims;
+    struct str secret;
+
+    assert_int_equal(
+        base64_decode(BASE64_URL,
+                      STR("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUu"
+                          "TwjAzZr1Z9CAow"),
+                      &arena, &secret),
+        OK);
+    assert_int_equal(jwt_keys_set_hmac(keys, secret), OK);
+    assert_int_equal(jwt_verify(keys, &any, token, 1300819379, &arena, &claims), OK);
+    expect_str(claims.iss, STR("joe"));
+    assert_true(claims.has_exp && claims.exp == 1300819380);
+    assert_int_equal(jwt_verify(keys, &any, token, 1300819380, &arena, &claims), ERR_EXPIRED);
+    jwt_keys_free(keys);
+}
+
+static void jwt_takes_every_hmac_with_secrets_of_any_length(void **state)
+{
+    static const size_t lengths[] = {1, 32, 63, 64, 65, 127, 128, 129, 500};
+    const char *names[] = {"HS256", "HS384", "HS512"};
+    const EVP_MD *mds[] = {EVP_sha256(), EVP_sha384(), EVP_sha512()};
+    char secret[500];
+
+    memset(secret, 's', sizeof secret);
+    for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
+        struct jwt_keys *keys = jwt_keys_new();
+
+        assert_int_equal(jwt_keys_set_hmac(keys, str_of(secret, lengths[i])), OK);
+        for (size_t k = 0; k < 3; k++) {
+            struct str payload = STR("{\"sub\":\"42\"}");
+
+            assert_int_equal(verify(keys, sign_hmac(header_of(names[k]), payload, mds[k],
+                                                    str_of(secret, lengths[i]))),
+                             OK);
+            assert_int_equal(verify(keys, sign_hmac(header_of(names[k]), payload, mds[k], SECRET)),
+                             ERR_DENIED);
+            assert_int_equal(verify(keys, sign_hmac(header_of(names[k]), payload, mds[(k + 1) % 3],
+                                                    str_of(secret, lengths[i]))),
+                             ERR_DENIED);
+        }
+        jwt_keys_free(keys);
+    }
+}
+
+static void jwt_refuses_a_token_changed_anywhere(void **state)
+{
+    struct jwt_keys *keys = hmac_keys();
+    struct str token = hs256("{\"sub\":\"42\",\"info\":{\"name\":\"Ida\"}}");
+
+    assert_int_equal(verify(keys, token), OK);
+    for (size_t i = 0; i < token.len; i++) {
+        struct str copy = str_dup(token);
+
+        ((char *)copy.ptr)[i] = copy.ptr[i] == 'A' ? 'B' : 'A';
+        if (verify(keys, copy) != ERR_DENIED)
+            fail_msg("byte %zu", i);
+        str_free(&copy);
+    }
+    for (size_t n = 0; n < token.len; n++)
+        assert_int_equal(verify(keys, str_of(token.ptr, n)), ERR_DENIED);
+    jwt_keys_free(keys);
+}
+
+static void jwt_takes_the_previous_secret_as_long_as_it_is_valid(void **state)
+{
+    struct jwt_keys *keys = jwt_keys_new();
+    struct str token = hs256("{}");
+
+    assert_int_equal(jwt_keys_set_hmac(keys, STR("new secret")), OK);
+    assert_int_equal(verify(keys, token), ERR_DENIED);
+    assert_int_equal(jwt_keys_set_hmac_previous(keys, SECRET, 0), OK);
+    assert_int_equal(verify(keys, token), OK);
+    assert_int_equal(jwt_keys_set_hmac_previous(keys, SECRET, NOW), OK);
+    assert_int_equal(verify(keys, token), OK);
+    assert_int_equal(jwt_keys_set_hmac_previous(keys, SECRET, NOW - 1), OK);
+    assert_int_equal(verify(keys, token), ERR_DENIED);
+    jwt_keys_free(keys);
+}
+
+static void jwt_keys_without_a_key_refuse_everything(void **state)
+{
+    struct jwt_keys *keys = jwt_keys_new();
+
+    assert_int_equal(verify(keys, sign_hmac(header_of("HS256"), STR("{}"), EVP_sha256(), STR(""))),
+                     ERR_DENIED);
+    assert_int_equal(jwt_keys_set_hmac(keys, STR("")), ERR_CONFIG);
+    assert_int_equal(verify(keys, sign_hmac(header_of("HS256"), STR("{}"), EVP_sha256(), STR(""))),
+                     ERR_DENIED);
+    jwt_keys_free(keys);
+}
+
+/* ---- public keys ---- */
+
+static void jwt_takes_rsa(void **state)
+{
+    EVP_PKEY *rsa = EVP_RSA_gen(2048), *other = EVP_RSA_gen(2048);
+    struct jwt_keys *keys = jwt_keys_new();
+
+    assert_int_equal(jwt_keys_set_rsa(keys, pem_of(rsa)), OK);
+    assert_int_equal(verify(keys, sign_key("RS256", rsa, EVP_sha256(), 0)), OK);
+    assert_int_equal(verify(keys, sign_key("RS384", rsa, EVP_sha384(), 0)), OK);
+    assert_int_equal(verify(keys, sign_key("RS512", rsa, EVP_sha512(), 0)), OK);
+    assert_int_equal(verify(keys, sign_key("RS512", rsa, EVP_sha256(), 0)), ERR_DENIED);
+    assert_int_equal(verify(keys, sign_key("PS256", rsa, EVP_sha256(), 0)), ERR_DENIED);
+    assert_int_equal(verify(keys, sign_key("RS256", other, EVP_sha256(), 0)), ERR_DENIED);
+    jwt_keys_free(keys);
+    EVP_PKEY_free(rsa);
+    EVP_PKEY_free(other);
+}
+
+static void jwt_takes_the_key_of_a_certificate(void **state)
+{
+    EVP_PKEY *rsa = EVP_RSA_gen(2048);
+    struct jwt_keys *keys = jwt_keys_new();
+    BIO *bio = BIO_new(BIO_s_mem());
+    X509 *cert = X509_new();
+    char *text;
+    long n;
+
+    X509_gmtime_adj(X509_getm_notBefore(cert), 0);
+    X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
+    X509_set_pubkey(cert, rsa);
+    assert_true(X509_sign(cert, rsa, EVP_sha256()) > 0);
+    PEM_write_bio_X509(bio, cert);
+    n = BIO_get_mem_data(bio, &text);
+    assert_int_equal(jwt_keys_set_rsa(keys, str_of(text, (size_t)n)), OK);
+    assert_int_equal(verify(keys, sign_key("RS256", rsa, EVP_sha256(), 0)), OK);
+    X509_free(cert);
+    BIO_free(bio);
+    jwt_keys_free(keys);
+    EVP_PKEY_free(rsa);
+}
+
+static void jwt_never_takes_a_public_key_as_a_secret(void **state)
+{
+    EVP_PKEY *rsa = EVP_RSA_gen(2048);
+    struct jwt_keys *keys = jwt_keys_new();
+    struct str pem = pem_of(rsa);
+
+    assert_int_equal(jwt_keys_set_rsa(keys, pem), OK);
+    assert_int_equal(verify(keys, sign_hmac(header_of("HS256"), STR("{}"), EVP_sha256(), pem)),
+                     ERR_DENIED);
+    assert_int_equal(verify(keys, sign_hmac(header_of("RS256"), STR("{}"), EVP_sha256(), pem)),
+                     ERR_DENIED);
+    jwt_keys_free(keys);
+    EVP_PKEY_free(rsa);
+}
+
+static const struct curve {
+    const char *name, *alg, *crv;
+    size_t coordinate;
+} curves[] = {
+    {"P-256", "ES256", "P-256", 32},
+    {"P-384", "ES384", "P-384", 48},
+    {"P-521", "ES512", "P-521", 66},
+};
+
+static const EVP_MD *md_of_curve(size_t i)
+{
+    return i == 0 ? EVP_sha256() : i == 1 ? EVP_sha384() : EVP_sha512();
+}
+
+static void jwt_takes_ecdsa_only_with_the_curve_of_the_algorithm(void **state)
+{
+    for (size_t i = 0; i < 3; i++) {
+        EVP_PKEY *ec = EVP_EC_gen(curves[i].name);
+        struct jwt_keys *keys = jwt_keys_new();
+
+        assert_int_equal(jwt_keys_set_ec(keys, pem_of(ec)), OK);
+        for (size_t k = 0; k < 3; k++) {
+            enum err expected = i == k ? OK : ERR_DENIED;
+
+            assert_int_equal(
+                verify(keys, sign_key(curves[k].alg, ec, md_of_curve(k), curves[i].coordinate)),
+                expected);
+        }
+        jwt_keys_free(keys);
+        EVP_PKEY_free(ec);
+    }
+}
+
+static void jwt_refuses_ecdsa_signatures_that_are_not_raw(void **state)
+{
+    EVP_PKEY *ec = EVP_EC_gen("P-256");
+    struct jwt_keys *keys = jwt_keys_new();
+    struct str input = signing_input(header_of("ES256"), STR("{}"));
+    struct str der = sign_der(input, ec, EVP_sha256()), raw = raw_signature(der, 32);
+    char zeros[64] = {0}, longer[66] = {0};
+
+    assert_int_equal(jwt_keys_set_ec(keys, pem_of(ec)), OK);
+    assert_int_equal(verify(keys, with_signature(input, raw)), OK);
+    assert_int_equal(verify(keys, with_signature(input, der)), ERR_DENIED);
+    assert_int_equal(verify(keys, with_signature(input, str_of(raw.ptr, 63))), ERR_DENIED);
+    assert_int_equal(verify(keys, with_signature(input, str_of(zeros, 64))), ERR_DENIED);
+    assert_int_equal(verify(keys, with_signature(input, STR(""))), ERR_DENIED);
+    memcpy(longer + 1, raw.ptr, 32); /* the same numbers with a zero in front */
+    memcpy(longer + 34, raw.ptr + 32, 32);
+    assert_int_equal(verify(keys, with_signature(input, str_of(longer, 66))), ERR_DENIED);
+    jwt_keys_free(keys);
+    EVP_PKEY_free(ec);
+}
+
+static void jwt_takes_eddsa_from_its_own_slot(void **state)
+{
+    EVP_PKEY *ed = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    struct jwt_keys *keys = jwt_keys_new();
+    struct str token = sign_key("EdDSA", ed, NULL, 0);
+
+    assert_int_equal(verify(keys, token), ERR_DENIED);
+    assert_int_equal(jwt_keys_set_ed25519(keys, pem_of(ed)), OK);
+    assert_int_equal(verify(keys, token), OK);
+    assert_int_equal(verify(keys, sign_key("ES256", ed, NULL, 0)), ERR_DENIED);
+    jwt_keys_free(keys);
+    EVP_PKEY_free(ed);
+}
+
+static void jwt_slots_refuse_keys_of_another_family(void **state)
+{
+    EVP_PKEY *rsa = EVP_RSA_gen(2048), *weak = EVP_RSA_gen(512), *ec = EVP_EC_gen("P-256");
+    EVP_PKEY *k1 = EVP_EC_gen("secp256k1"), *ed = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    struct jwt_keys *keys = jwt_keys_new();
+
+    assert_int_equal(jwt_keys_set_rsa(keys, pem_of(ec)), ERR_CONFIG);
+    assert_int_equal(jwt_keys_set_rsa(keys, pem_of(weak)), ERR_CONFIG);
+    assert_int_equal(jwt_keys_set_ec(keys, pem_of(rsa)), ERR_CONFIG);
+    assert_int_equal(jwt_keys_set_ec(keys, pem_of(k1)), ERR_CONFIG);
+    assert_int_equal(jwt_keys_set_ec(keys, pem_of(ed)), ERR_CONFIG);
+    assert_int_equal(jwt_keys_set_ed25519(keys, pem_of(ec)), ERR_CONFIG);
+    assert_int_equal(jwt_keys_set_rsa(keys, STR("")), ERR_CONFIG);
+    assert_int_equal(jwt_keys_set_rsa(keys, STR("not a key")), ERR_CONFIG);
+    assert_int_equal(
+        jwt_keys_set_rsa(keys, STR("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")),
+        ERR_CONFIG);
+    assert_int_equal(verify(keys, sign_key("RS256", weak, EVP_sha256(), 0)), ERR_DENIED);
+    jwt_keys_free(keys);
+    EVP_PKEY_free(rsa);
+    EVP_PKEY_free(weak);
+    EVP_PKEY_free(ec);
+    EVP_PKEY_free(k1);
+    EVP_PKEY_free(ed);
+}
+
+/* ---- JWK ---- */
+
+static struct str bn_param(EVP_PKEY *pkey, const char *name, int bytes)
+{
+    BIGNUM *bn = NULL;
+    unsigned char raw[512];
+    struct buf b = BUF_INIT(1000);
+    int n;
+
+    assert_int_equal(EVP_PKEY_get_bn_param(pkey, name, &bn), 1);
+    n = bytes ? bytes : BN_num_bytes(bn);
+    BN_bn2binpad(bn, raw, n);
+    BN_free(bn);
+    base64_add(BASE64_URL, &b, str_of((const char *)raw, (size_t)n));
+    return in_arena(&b);
+}
+
+static void jwt_takes_json_web_keys(void **state)
+{
+    EVP_PKEY *rsa = EVP_RSA_gen(2048), *ed = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    struct jwt_keys *keys = jwt_keys_new();
+    struct buf b = BUF_INIT(2000);
+    unsigned char raw[32];
+    size_t n = sizeof raw;
+
+    buf_printf(&b, "{\"kty\":\"RSA\",\"use\":\"sig\",\"n\":\"%.*s\",\"e\":\"%.*s\"}",
+               STR_ARGS(bn_param(rsa, OSSL_PKEY_PARAM_RSA_N, 0)),
+               STR_ARGS(bn_param(rsa, OSSL_PKEY_PARAM_RSA_E, 0)));
+    assert_int_equal(jwt_keys_set_jwk(keys, buf_str(&b)), OK);
+    assert_int_equal(verify(keys, sign_key("RS256", rsa, EVP_sha256(), 0)), OK);
+    assert_int_equal(verify(keys, sign_key("RS512", rsa, EVP_sha512(), 0)), OK);
+    b.len--;
+    buf_add_lit(&b, ",\"alg\":\"RS256\"}"); /* pins the algorithm */
+    assert_int_equal(jwt_keys_set_jwk(keys, buf_str(&b)), OK);
+    assert_int_equal(verify(keys, sign_key("RS256", rsa, EVP_sha256(), 0)), OK);
+    assert_int_equal(verify(keys, sign_key("RS512", rsa, EVP_sha512(), 0)), ERR_DENIED);
+    b.len--;
+    buf_add_lit(&b, ",\"alg\":\"HS256\"}");
+    assert_int_equal(jwt_keys_set_jwk(keys, buf_str(&b)), ERR_CONFIG);
+    for (size_t i = 0; i < 3; i++) {
+        EVP_PKEY *ec = EVP_EC_gen(curves[i].name);
+        int size = (int)curves[i].coordinate;
+
+        buf_clear(&b);
+        buf_printf(&b, "{\"kty\":\"EC\",\"crv\":\"%s\",\"x\":\"%.*s\",\"y\":\"%.*s\"}",
+                   curves[i].crv, STR_ARGS(bn_param(ec, OSSL_PKEY_PARAM_EC_PUB_X, size)),
+                   STR_ARGS(bn_param(ec, OSSL_PKEY_PARAM_EC_PUB_Y, size)));
+        assert_int_equal(jwt_keys_set_jwk(keys, buf_str(&b)), OK);
+        assert_int_equal(
+            verify(keys, sign_key(curves[i].alg, ec, md_of_curve(i), curves[i].coordinate)), OK);
+        EVP_PKEY_free(ec);
+    }
+    EVP_PKEY_get_raw_public_key(ed, raw, &n);
+    buf_clear(&b);
+    buf_add_lit(&b, "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"");
+    base64_add(BASE64_URL, &b, str_of((const char *)raw, n));
+    buf_add_lit(&b, "\"}");
+    assert_int_equal(jwt_keys_set_jwk(keys, buf_str(&b)), OK);
+    assert_int_equal(verify(keys, sign_key("EdDSA", ed, NULL, 0)), OK);
+    buf_deinit(&b);
+    jwt_keys_free(keys);
+    EVP_PKEY_free(rsa);
+    EVP_PKEY_free(ed);
+}
+
+static void jwt_refuses_json_web_keys_that_are_no_public_keys(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "null",
+        "[]",
+        "{}",
+        "{\"kty\":\"RSA\"",
+        "{\"kty\":\"oct\",\"k\":\"c2VjcmV0\"}",
+        "{\"kty\":\"oct\",\"alg\":\"HS256\",\"k\":\"c2VjcmV0\"}",
+        "{\"kty\":1}",
+        "{\"kty\":\"RSA\"}",
+        "{\"kty\":\"RSA\",\"n\":\"\",\"e\":\"AQAB\"}",
+        "{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}",
+        "{\"kty\":\"RSA\",\"n\":\"!\",\"e\":\"AQAB\"}",
+        "{\"kty\":\"RSA\",\"n\":[1],\"e\":\"AQAB\"}",
+        "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AQAB\",\"y\":\"AQAB\"}",
+        /* not on the curve */
+        "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE\","
+        "\"y\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE\"}",
+        "{\"kty\":\"EC\",\"crv\":\"secp256k1\",\"x\":\"AQAB\",\"y\":\"AQAB\"}",
+        "{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":"
+        "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE\"}",
+        "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"AQAB\"}",
+    };
+    struct jwt_keys *keys = jwt_keys_new();
+
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        if (jwt_keys_set_jwk(keys, str_from(bad[i])) != ERR_CONFIG)
+            fail_msg("accepted %s", bad[i]);
+    }
+    jwt_keys_free(keys);
+}
+
+/* ---- headers and shapes ---- */
+
+static void jwt_refuses_odd_headers(void **state)
+{
+    static const char *const bad[] = {
+        "{\"alg\":\"none\"}",
+        "{\"alg\":\"None\"}",
+        "{\"alg\":\"NONE\"}",
+        "{\"alg\":\"nOnE\"}",
+        "{\"alg\":\"\"}",
+        "{}",
+        "{\"alg\":null}",
+        "{\"alg\":[\"HS256\"]}",
+        "{\"alg\":256}",
+        "{\"alg\":\"hs256\"}",
+        "{\"alg\":\"HS256 \"}",
+        "{\"alg\":\"HS256\\u0000\"}",
+        "{\"alg\":\"HS256\",\"alg\":\"none\"}",
+        "{\"alg\":\"HS256\",\"kid\":1}",
+        "{\"alg\":\"HS256\"} ,",
+        "{\"alg\":\"HS256\"",
+        "[\"HS256\"]",
+        "\"HS256\"",
+        "null",
+        "",
+    };
+    struct jwt_keys *keys = hmac_keys();
+
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct str input = signing_input(str_from(bad[i]), STR("{}"));
+
+        if (verify(keys, sign_hmac(str_from(bad[i]), STR("{}"), EVP_sha256(), SECRET)) !=
+                ERR_DENIED ||
+            verify(keys, with_signature(input, STR(""))) != ERR_DENIED)
+            fail_msg("accepted %s", bad[i]);
+    }
+    assert_int_equal(
+        verify(keys,
+               sign_hmac(STR(" {\"kid\":\"../../etc\",\"jku\":\"http://x\",\"alg\":\"HS256\"}"),
+                         STR("{}"), EVP_sha256(), SECRET)),
+        OK);
+    jwt_keys_free(keys);
+}
+
+static void jwt_refuses_odd_shapes(void **state)
+{
+    struct jwt_keys *keys = hmac_keys();
+    struct str good = hs256("{}");
+    struct buf b = BUF_INIT(1000);
+
+    static const struct str bad[] = {STR(""),      STR("."),           STR(".."),      STR("..."),
+                                     STR("a.b.c"), STR("e30.e30.e30"), STR("e30.e30.")};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(verify(keys, bad[i]), ERR_DENIED);
+    static const struct str tails[] = {STR("="), STR("."), STR("\n"), STR(" "), STR(".e30")};
+    for (size_t i = 0; i < ARRAY_LEN(tails); i++) {
+        buf_clear(&b);
+        buf_add_str(&b, good);
+        buf_add_str(&b, tails[i]);
+        assert_int_equal(verify(keys, buf_str(&b)), ERR_DENIED);
+        buf_clear(&b);
+        buf_add_str(&b, tails[i]);
+        buf_add_str(&b, good);
+        assert_int_equal(verify(keys, buf_str(&b)), ERR_DENIED);
+    }
+    buf_deinit(&b);
+    jwt_keys_free(keys);
+}
+
+static void jwt_parse_takes_a_token_apart_for_key_lookup(void **state)
+{
+    struct jwt_token token;
+    struct str text = sign_hmac(STR("{\"alg\":\"RS256\",\"kid\":\"k\\u0031\"}"),
+                                STR("{\"iss\":\"x\"}"), EVP_sha256(), SECRET);
+
+    assert_int_equal(jwt_parse(text, &arena, &token), OK);
+    expect_str(token.alg, STR("RS256"));
+    expect_str(token.kid, STR("k1"));
+    expect_str(token.payload, STR("{\"iss\":\"x\"}"));
+    assert_int_equal(token.signature.len, 32);
+    assert_int_equal(jwt_parse(hs256("[]"), &arena, &token), ERR_DENIED);
+}
+
+/* ---- claims ---- */
+
+static void jwt_reads_all_claims(void **state)
+{
+    struct jwt_claims c;
+
+    assert_int_equal(
+        read_payload("{\"sub\":\"u\\u00e9\",\"exp\":1700000001,\"nbf\":1700000000,\"iat\":5,"
+                     "\"jti\":\"j\",\"iss\":\"i\",\"aud\":[\"a\",\"b\"],\"info\":{\"n\": 1},"
+                     "\"channels\":[\"x\",\"y\\n\"],\"subs\":{\"c\":{}},\"meta\":[1],"
+                     "\"expire_at\":7,\"channel\":\"ch\",\"client\":\"cl\",\"data\":\"d\","
+                     "\"override\":{\"presence\":{\"value\":true}},\"caps\":[],\"own\":1}",
+                     &any, &c),
+        OK);
+    expect_str(c.sub, STR("u\xC3\xA9"));
+    expect_str(c.user, c.sub);
+    assert_true(c.has_exp && c.exp == 1700000001);
+    assert_true(c.has_nbf && c.nbf == 1700000000);
+    assert_true(c.has_iat && c.iat == 5);
+    assert_true(c.has_expire_at && c.expire_at == 7);
+    expect_str(c.jti, STR("j"));
+    expect_str(c.iss, STR("i"));
+    assert_int_equal(c.aud.count, 2);
+    expect_str(c.aud.ptr[1], STR("b"));
+    expect_str(c.info, STR("{\"n\": 1}"));
+    assert_int_equal(c.channels.count, 2);
+    expect_str(c.channels.ptr[1], STR("y\n"));
+    expect_str(c.subs, STR("{\"c\":{}}"));
+    expect_str(c.meta, STR("[1]"));
+    expect_str(c.channel, STR("ch"));
+    expect_str(c.client, STR("cl"));
+    expect_str(c.data, STR("\"d\""));
+    expect_str(c.override, STR("{\"presence\":{\"value\":true}}"));
+    expect_str(c.caps, STR("[]"));
+    assert_true(c.payload.len > 0);
+}
+
+static void jwt_takes_null_claims_as_absent(void **state)
+{
+    struct jwt_claims c;
+
+    assert_int_equal(
+        read_payload("{\"sub\":null,\"exp\":null,\"nbf\":null,\"iat\":null,\"aud\":null,"
+                     "\"info\":null,\"channels\":null,\"subs\":null,\"b64info\":null,"
+                     "\"expire_at\":null,\"channel\":null,\"override\":null}",
+                     &any, &c),
+        OK);
+    assert_false(c.has_exp || c.has_nbf || c.has_iat || c.has_expire_at);
+    assert_int_equal(c.sub.len + c.info.len + c.subs.len + c.override.len, 0);
+    assert_int_equal(c.channels.count + c.aud.count, 0);
+}
+
+static void jwt_takes_the_last_of_duplicate_claims(void **state)
+{
+    struct jwt_claims c;
+
+    assert_int_equal(
+        read_payload("{\"sub\":\"a\",\"exp\":1,\"s\\u0075b\":\"b\",\"exp\":1800000000}", &any, &c),
+        OK);
+    expect_str(c.sub, STR("b"));
+    expect_payload("{\"exp\":1800000000,\"exp\":1}", JWT_ANY, ERR_EXPIRED);
+}
+
+static void jwt_refuses_claims_of_a_wrong_type(void **state)
+{
+    static const char *const bad[] = {
+        "{\"sub\":42}",
+        "{\"sub\":{}}",
+        "{\"iss\":1}",
+        "{\"aud\":1}",
+        "{\"aud\":[1]}",
+        "{\"aud\":{}}",
+        "{\"exp\":\"1800000000\"}",
+        "{\"exp\":true}",
+        "{\"exp\":{}}",
+        "{\"nbf\":\"1\"}",
+        "{\"iat\":[]}",
+        "{\"expire_at\":\"1\"}",
+        "{\"channels\":\"a\"}",
+        "{\"channels\":[1]}",
+        "{\"channels\":{}}",
+        "{\"subs\":[]}",
+        "{\"subs\":\"a\"}",
+        "{\"override\":1}",
+        "{\"channel\":1}",
+        "{\"client\":[]}",
+        "{\"b64info\":1}",
+        "{\"b64info\":\"a\"}",
+        "{\"b64data\":\"YQ\"}",
+        "{\"b64data\":\"Y-==\"}",
+        "[]",
+        "null",
+        "\"sub\"",
+        "1",
+        "{\"sub\":\"a\"} x",
+        "{\"sub\":\"\xFF\"}",
+        "{\"sub\":}",
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        expect_payload(bad[i], JWT_ANY, ERR_DENIED);
+}
+
+static void jwt_expires_when_its_time_is_over(void **state)
+{
+    static const struct {
+        const char *payload;
+        enum err expected;
+    } rows[] = {
+        {"{}", OK},
+        {"{\"exp\":1700000001}", OK},
+        {"{\"exp\":1700000000}", ERR_EXPIRED},
+        {"{\"exp\":1699999999}", ERR_EXPIRED},
+        {"{\"exp\":1700000000.5}", ERR_EXPIRED},
+        {"{\"exp\":1700000001.5}", OK},
+        {"{\"exp\":1.8e9}", OK},
+        {"{\"exp\":0}", ERR_EXPIRED},
+        {"{\"exp\":-1}", ERR_EXPIRED},
+        {"{\"exp\":-0.5}", ERR_EXPIRED},
+        {"{\"exp\":1e308}", OK},
+        {"{\"exp\":1e999}", OK},
+        {"{\"exp\":-1e999}", ERR_EXPIRED},
+        {"{\"exp\":9223372036854775807}", OK},
+        {"{\"exp\":9223372036854775808}", OK},
+        {"{\"exp\":-9223372036854775809}", ERR_EXPIRED},
+        {"{\"exp\":1e-400}", ERR_EXPIRED},
+        {"{\"nbf\":1700000000}", OK},
+        {"{\"nbf\":1700000000.5}", ERR_EXPIRED},
+        {"{\"nbf\":1700000001}", ERR_EXPIRED},
+        {"{\"nbf\":1e999}", ERR_EXPIRED},
+        {"{\"nbf\":0,\"iat\":1e300}", OK},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        expect_payload(rows[i].payload, JWT_ANY, rows[i].expected);
+}
+
+static void jwt_tells_who_an_expired_token_was_for(void **state)
+{
+    struct jwt_claims c;
+
+    assert_int_equal(read_payload("{\"sub\":\"42\",\"exp\":1}", &any, &c), ERR_EXPIRED);
+    expect_str(c.user, STR("42"));
+    assert_int_equal(c.exp, 1);
+}
+
+static void jwt_kinds_cannot_be_mistaken_for_each_other(void **state)
+{
+    expect_payload("{\"sub\":\"1\"}", JWT_CONNECTION, OK);
+    expect_payload("{\"sub\":\"1\",\"channel\":\"\"}", JWT_CONNECTION, OK);
+    expect_payload("{\"sub\":\"1\",\"channel\":\"c\"}", JWT_CONNECTION, ERR_DENIED);
+    expect_payload("{\"sub\":\"1\",\"channel\":\"c\",\"exp\":1}", JWT_CONNECTION, ERR_DENIED);
+    expect_payload("{\"sub\":\"1\"}", JWT_SUBSCRIPTION, ERR_DENIED);
+    expect_payload("{\"sub\":\"1\",\"exp\":1}", JWT_SUBSCRIPTION, ERR_EXPIRED);
+    expect_payload("{\"sub\":\"1\",\"channel\":\"\"}", JWT_SUBSCRIPTION, ERR_DENIED);
+    expect_payload("{\"sub\":\"1\",\"channel\":\"c\"}", JWT_SUBSCRIPTION, OK);
+}
+
+static void jwt_checks_issuer_and_audience(void **state)
+{
+    static const struct jwt_options options = {.issuer = STR("us"), .audience = STR("app")};
+    static const struct {
+        const char *payload;
+        enum err expected;
+    } rows[] = {
+        {"{\"iss\":\"us\",\"aud\":\"app\"}", OK},
+        {"{\"iss\":\"us\",\"aud\":[\"other\",\"app\"]}", OK},
+        {"{\"iss\":\"us\"}", ERR_DENIED},
+        {"{\"aud\":\"app\"}", ERR_DENIED},
+        {"{\"iss\":\"us\",\"aud\":[]}", ERR_DENIED},
+        {"{\"iss\":\"us\",\"aud\":\"application\"}", ERR_DENIED},
+        {"{\"iss\":\"us2\",\"aud\":\"app\"}", ERR_DENIED},
+        {"{\"iss\":\"them\",\"aud\":\"app\",\"exp\":1}", ERR_DENIED},
+        {"{\"iss\":\"us\",\"aud\":\"app\",\"exp\":1}", ERR_EXPIRED},
+    };
+    struct jwt_claims c;
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_int_equal(read_payload(rows[i].payload, &options, &c), rows[i].expected);
+}
+
+static void jwt_takes_the_user_from_the_claim_of_choice(void **state)
+{
+    static const struct jwt_options options = {.user_id_claim = STR("user_id")};
+    static const struct {
+        const char *payload;
+        struct str user;
+    } rows[] = {
+        {"{\"sub\":\"s\",\"user_id\":\"u\"}", STR("u")},
+        {"{\"sub\":\"s\",\"user_id\":42}", STR("42")},
+        {"{\"sub\":\"s\",\"user_id\":true}", STR("true")},
+        {"{\"sub\":\"s\",\"user_id\":1,\"user_id\":\"\\u0032\"}", STR("2")},
+        {"{\"sub\":\"s\",\"user_id\":null}", STR("")},
+        {"{\"sub\":\"s\"}", STR("")},
+    };
+    struct jwt_claims c;
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        assert_int_equal(read_payload(rows[i].payload, &options, &c), OK);
+        expect_str(c.user, rows[i].user);
+        expect_str(c.sub, STR("s"));
+    }
+}
+
+static void jwt_prefers_base64_to_json(void **state)
+{
+    struct jwt_claims c;
+
+    assert_int_equal(
+        read_payload("{\"b64info\":\"/w8=\",\"info\":1,\"data\":2,\"b64data\":\"YQ==\"}", &any, &c),
+        OK);
+    expect_str(c.info, STR("\xFF\x0F"));
+    expect_str(c.data, STR("a"));
+    assert_int_equal(read_payload("{\"b64info\":\"\",\"info\":1}", &any, &c), OK);
+    expect_str(c.info, STR("1"));
+}
+
+static void jwt_can_leave_out_the_signature_but_nothing_else(void **state)
+{
+    static const struct jwt_options insecure = {.kind = JWT_CONNECTION, .skip_signature = true};
+    struct jwt_keys *keys = jwt_keys_new();
+    struct jwt_claims c;
+    struct str header = STR("{\"alg\":\"HS256\"}");
+
+    assert_int_equal(
+        jwt_verify(keys, &insecure,
+                   sign_hmac(header, STR("{\"sub\":\"1\"}"), EVP_sha256(), STR("whatever")), NOW,
+                   &arena, &c),
+        OK);
+    expect_str(c.user, STR("1"));
+    assert_int_equal(jwt_verify(keys, &insecure,
+                                sign_hmac(header, STR("{\"exp\":1}"), EVP_sha256(), STR("x")), NOW,
+                                &arena, &c),
+                     ERR_EXPIRED);
+    assert_int_equal(
+        jwt_verify(keys, &insecure,
+                   sign_hmac(header, STR("{\"channel\":\"c\"}"), EVP_sha256(), STR("x")), NOW,
+                   &arena, &c),
+        ERR_DENIED);
+    assert_int_equal(
+        jwt_verify(keys, &insecure,
+                   sign_hmac(STR("{\"alg\":\"none\"}"), STR("{}"), EVP_sha256(), STR("x")), NOW,
+                   &arena, &c),
+        ERR_DENIED);
+    jwt_keys_free(keys);
+}
+
+static void jwt_expiry_comes_from_expire_at_or_exp_and_is_capped(void **state)
+{
+    const int64_t year = 365 * 24 * 3600;
+
+    assert_int_equal(jwt_expiry(&(struct jwt_claims){.exp = 0}, NOW), 0);
+    assert_int_equal(jwt_expiry(&(struct jwt_claims){.has_exp = true, .exp = NOW + 5}, NOW),
+                     NOW + 5);
+    assert_int_equal(jwt_expiry(&(struct jwt_claims){.has_exp = true, .exp = INT64_MAX}, NOW),
+                     NOW + year);
+    assert_int_equal(jwt_expiry(&(struct jwt_claims){.has_exp = true,
+                                                     .exp = NOW + 5,
+                                                     .has_expire_at = true,
+                                                     .expire_at = NOW + 9},
+                                NOW),
+                     NOW + 9);
+    assert_int_equal(jwt_expiry(&(struct jwt_claims){.has_exp = true,
+                                                     .exp = NOW + 5,
+                                                     .has_expire_at = true,
+                                                     .expire_at = 0},
+                                NOW),
+                     0);
+    assert_int_equal(jwt_expiry(&(struct jwt_claims){.has_expire_at = true, .expire_at = -1}, NOW),
+                     0);
+    assert_int_equal(
+        jwt_expiry(&(struct jwt_claims){.has_expire_at = true, .expire_at = INT64_MAX}, NOW),
+        NOW + year);
+    /* An exp long past is no licence to stay for ever. */
+    assert_true(jwt_expiry(&(struct jwt_claims){.has_exp = true, .exp = 0}, NOW) > 0);
+}
+
+static void jwt_sign_makes_what_verify_takes(void **state)
+{
+    struct jwt_keys *keys = hmac_keys();
+    struct buf b = BUF_INIT(1000), small = BUF_INIT(60);
+    struct jwt_claims c;
+
+    buf_add_lit(&b, "token: "); /* only what is added is signed */
+    assert_int_equal(jwt_sign_hs256(&b, SECRET, STR("{\"sub\":\"42\"}")), OK);
+    assert_int_equal(jwt_verify(keys, &any, str_cut(buf_str(&b), 7), NOW, &arena, &c), OK);
+    expect_str(c.sub, STR("42"));
+    assert_int_equal(jwt_sign_hs256(&b, STR(""), STR("{}")), ERR_CONFIG);
+    assert_int_equal(jwt_sign_hs256(&small, SECRET, STR("{}")), ERR_LIMIT);
+    buf_deinit(&b);
+    buf_deinit(&small);
+    jwt_keys_free(keys);
+}
+
+#define CASE(name) cmocka_unit_test_teardown(name, free_arena)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(jwt_takes_the_token_of_rfc_7515),
+        CASE(jwt_takes_every_hmac_with_secrets_of_any_length),
+        CASE(jwt_refuses_a_token_changed_anywhere),
+        CASE(jwt_takes_the_previous_secret_as_long_as_it_is_valid),
+        CASE(jwt_keys_without_a_key_refuse_everything),
+        CASE(jwt_takes_rsa),
+        CASE(jwt_takes_the_key_of_a_certificate),
+        CASE(jwt_never_takes_a_public_key_as_a_secret),
+        CASE(jwt_takes_ecdsa_only_with_the_curve_of_the_algorithm),
+        CASE(jwt_refuses_ecdsa_signatures_that_are_not_raw),
+        CASE(jwt_takes_eddsa_from_its_own_slot),
+        CASE(jwt_slots_refuse_keys_of_another_family),
+        CASE(jwt_takes_json_web_keys),
+        CASE(jwt_refuses_json_web_keys_that_are_no_public_keys),
+        CASE(jwt_refuses_odd_headers),
+        CASE(jwt_refuses_odd_shapes),
+        CASE(jwt_parse_takes_a_token_apart_for_key_lookup),
+        CASE(jwt_reads_all_claims),
+        CASE(jwt_takes_null_claims_as_absent),
+        CASE(jwt_takes_the_last_of_duplicate_claims),
+        CASE(jwt_refuses_claims_of_a_wrong_type),
+        CASE(jwt_expires_when_its_time_is_over),
+        CASE(jwt_tells_who_an_expired_token_was_for),
+        CASE(jwt_kinds_cannot_be_mistaken_for_each_other),
+        CASE(jwt_checks_issuer_and_audience),
+        CASE(jwt_takes_the_user_from_the_claim_of_choice),
+        CASE(jwt_prefers_base64_to_json),
+        CASE(jwt_can_leave_out_the_signature_but_nothing_else),
+        CASE(jwt_expiry_comes_from_expire_at_or_exp_and_is_capped),
+        CASE(jwt_sign_makes_what_verify_takes),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
