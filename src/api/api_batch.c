@@ -13,7 +13,7 @@
 #include "core/home.h"
 #include "script/hook.h"
 
-#define WINDOW 1024 /* commands that run at once */
+#define WINDOW 256 /* commands that run at once: more would make coroutines for one use each */
 
 struct batch;
 
@@ -21,9 +21,9 @@ struct slot {
     struct batch *batch;
     struct api_target target;
     struct str params;
-    uint32_t refused;   /* error code, known before it runs */
-    uint64_t id;        /* of the old endpoint */
-    size_t at, len;     /* its reply in batch.replies */
+    uint32_t refused; /* error code, known before it runs */
+    uint64_t id;      /* of the old endpoint */
+    size_t at, len;   /* its reply in batch.replies */
 };
 
 struct batch {
@@ -34,7 +34,7 @@ struct batch {
     struct slot *slots;
     size_t count, cap;
     size_t next, running;
-    bool multi;         /* the old endpoint */
+    bool multi; /* the old endpoint */
     bool parallel, may_overlap, pumping;
     unsigned home;      /* worker of the publishes that run */
     struct buf replies; /* in the order in which they came */
@@ -125,8 +125,7 @@ static bool may_start(struct batch *b)
     if (b->parallel || b->running == 0)
         return true;
     return b->may_overlap && slot->target.which == API_publish &&
-           b->slots[b->next - 1].target.which == API_publish &&
-           home_of_publish(b, slot) == b->home;
+           b->slots[b->next - 1].target.which == API_publish && home_of_publish(b, slot) == b->home;
 }
 
 static void pump(struct batch *b);

@@ -130,8 +130,7 @@ static void respond(struct exchange *x, const struct api_reply *reply, bool tran
     api_add_error(&text, reply->code, reply->message);
     if (!transport_errors)
         buf_add_char(&text, '}');
-    exchange_respond(x, transport_errors ? status_of(reply->code) : 200, JSON_TYPE,
-                     buf_str(&text));
+    exchange_respond(x, transport_errors ? status_of(reply->code) : 200, JSON_TYPE, buf_str(&text));
     buf_deinit(&text);
 }
 
@@ -177,16 +176,15 @@ static void on_command(struct api *api, struct exchange *x, const struct http_re
 static void on_request(struct exchange *x, const struct http_request *req, void *arg)
 {
     struct api *api = arg;
-    struct str name = str_cut(req->path, MIN(api->prefix_len, req->path.len));
+    struct str rest = str_cut(req->path, MIN(api->prefix_len, req->path.len));
+    struct str name = str_cut(rest, MIN(rest.len, 1)); /* behind one slash */
 
     if (!authorized(api->core->settings, req)) {
         log_unauthorized(api, x);
         exchange_respond(x, 401, STR_NONE, STR_NONE);
         return;
     }
-    while (name.len > 0 && name.ptr[0] == '/')
-        name = str_cut(name, 1);
-    if (name.len == 0) {
+    if (rest.len == 0 || (api->prefix_len == 0 && name.len == 0)) {
         if (api_multi(api, x, req->body) != OK)
             bad_request(api, x);
     } else if (str_eq(name, STR("batch"))) {

@@ -7,7 +7,7 @@
 #include "transport/exchange.h"
 #include "transport/server.h"
 
-#define API_REPLY_MAX ((size_t)256 << 20) /* one HTTP answer */
+#define API_REPLY_MAX ((size_t)256 << 20)  /* one HTTP answer */
 #define API_SCRATCH_MAX ((size_t)64 << 20) /* one raw parameter of a Lua program */
 #define API_SCRATCH_KEPT ((size_t)64 << 10)
 #define API_BATCH_MAX 65536 /* commands of one request */
@@ -26,9 +26,9 @@ struct api_call {
 struct api {
     struct core *core;
     struct api_call *free;
-    size_t calls; /* in use and free */
-    struct buf out;  /* of the command that just ended */
-    size_t prefix_len; /* of the routes */
+    size_t calls;       /* in use and free */
+    struct buf out;     /* of the command that just ended */
+    size_t prefix_len;  /* of the routes */
     uint64_t logged_ms; /* when a refused request was last logged */
     struct api_counts counts;
 };

@@ -43,8 +43,7 @@ static bool is_refusal(lua_State *co, int first, int n, struct api_reply *reply)
     return true;
 }
 
-void api_read_custom(lua_State *co, int first, int n, struct buf *out,
-                     struct api_reply *reply)
+void api_read_custom(lua_State *co, int first, int n, struct buf *out, struct api_reply *reply)
 {
     const char *why = "";
 

@@ -56,7 +56,7 @@ static void add_api_counts(struct buf *out, const struct api_counts *c)
 #define X(name, number) #name,
         API_COMMANDS(X)
 #undef X
-        "custom",
+            "custom",
     };
 
     buf_add_lit(out, "# HELP perigee_api_command_count API commands run.\n"
@@ -64,8 +64,9 @@ static void add_api_counts(struct buf *out, const struct api_counts *c)
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         buf_printf(out, "perigee_api_command_count{method=\"%s\"} %llu\n", names[i],
                    (unsigned long long)c->calls[i]);
-    buf_add_lit(out, "# HELP perigee_api_command_errors_total API commands answered with an error.\n"
-                     "# TYPE perigee_api_command_errors_total counter\n");
+    buf_add_lit(out,
+                "# HELP perigee_api_command_errors_total API commands answered with an error.\n"
+                "# TYPE perigee_api_command_errors_total counter\n");
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         buf_printf(out, "perigee_api_command_errors_total{method=\"%s\"} %llu\n", names[i],
                    (unsigned long long)c->errors[i]);
@@ -81,8 +82,7 @@ static void tour_end(struct tour *t)
 
     add_metric(&out, "node_num_clients", "gauge", "Connected clients.", t->info.clients);
     add_metric(&out, "node_num_users", "gauge", "Distinct users.", t->info.users);
-    add_metric(&out, "node_num_channels", "gauge", "Channels with subscribers.",
-               t->info.channels);
+    add_metric(&out, "node_num_channels", "gauge", "Channels with subscribers.", t->info.channels);
     add_metric(&out, "node_num_subscriptions", "gauge", "Subscriptions.", t->info.subscriptions);
     add_metric(&out, "node_num_connections", "gauge", "Open connections of any kind.",
                t->connections);

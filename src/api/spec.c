@@ -23,10 +23,10 @@ static enum api_type type_of(lua_State *L, struct str name)
         const char *name;
         enum api_type type;
     } types[] = {
-        {"string", API_STRING},         {"bool", API_BOOL},     {"int", API_INT},
-        {"int32", API_INT32},           {"uint", API_UINT},     {"uint32", API_UINT32},
-        {"raw", API_RAW},               {"object", API_OBJECT}, {"string_map", API_STRING_MAP},
-        {"base64", API_BASE64},         {"strings", API_STRINGS},
+        {"string", API_STRING}, {"bool", API_BOOL},       {"int", API_INT},
+        {"int32", API_INT32},   {"uint", API_UINT},       {"uint32", API_UINT32},
+        {"raw", API_RAW},       {"object", API_OBJECT},   {"string_map", API_STRING_MAP},
+        {"base64", API_BASE64}, {"strings", API_STRINGS},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(types); i++) {

@@ -33,7 +33,7 @@ enum api_type {
 struct api_spec;
 
 struct api_field {
-    struct str name;         /* owned */
+    struct str name; /* owned */
     enum api_type type;
     bool always;             /* results: written even when zero ("!" behind the type) */
     struct api_spec *record; /* with API_RECORD; owned */

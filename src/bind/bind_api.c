@@ -13,8 +13,8 @@
 
 static void push_failure(lua_State *L, int first, int n)
 {
-    lua_Integer code = n >= 2 && lua_isinteger(L, first + 1) ? lua_tointeger(L, first + 1)
-                                                             : API_INTERNAL;
+    lua_Integer code =
+        n >= 2 && lua_isinteger(L, first + 1) ? lua_tointeger(L, first + 1) : API_INTERNAL;
     struct str message = api_message((uint32_t)code);
 
     if (code == API_NOT_ENCODABLE)

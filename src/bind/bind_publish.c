@@ -344,7 +344,7 @@ static int core_gather(lua_State *L)
 
     *holder = NULL;
     luaL_setmetatable(L, GATHER_NAME);
-    *holder = mem_zalloc(sizeof **holder + count * sizeof (*holder)->slots[0]);
+    *holder = mem_zalloc(sizeof **holder + count * sizeof(*holder)->slots[0]);
     (*holder)->refs = 1;
     (*holder)->count = count;
     return 1;

@@ -35,8 +35,8 @@ struct stream_options bind_stream_options(const struct settings *s, const struct
     return (struct stream_options){
         .size = (uint32_t)opt->history_size,
         .ttl_ms = opt->history_ttl_ms,
-        .meta_ttl_ms = opt->history_meta_ttl_ms ? opt->history_meta_ttl_ms
-                                                : s->channel_history_meta_ttl_ms,
+        .meta_ttl_ms =
+            opt->history_meta_ttl_ms ? opt->history_meta_ttl_ms : s->channel_history_meta_ttl_ms,
     };
 }
 

@@ -160,8 +160,8 @@ static void close_part(struct part *p)
 {
     if (p->core->script) {
         bind_stop(p->core);
+        script_cancel(p->core->script); /* first: script_close may free it */
         script_close(p->core->script);
-        script_cancel(p->core->script);
     }
     worker_close_handles(p->worker);
 }

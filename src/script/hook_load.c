@@ -65,9 +65,11 @@ static int take_functions(lua_State *L, int idx, const char *name)
     if (!push_member(L, idx, name, name))
         return LUA_NOREF;
     for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+        const char *type = luaL_typename(L, -1);
+
         if (lua_type(L, -2) != LUA_TSTRING || !lua_isfunction(L, -1))
             luaL_error(L, "%s.%s must be a function, not a %s", name, luaL_tolstring(L, -2, NULL),
-                       luaL_typename(L, -2));
+                       type);
     }
     return luaL_ref(L, LUA_REGISTRYINDEX);
 }

@@ -413,8 +413,8 @@ enum err script_new(const struct script_request *request, struct buf *problem, s
     if (status != LUA_OK && lua_type(s->L, -1) == LUA_TSTRING)
         buf_printf(problem, "%s", lua_tostring(s->L, -1));
     else
-        buf_printf(problem, "config.lua failed with %s",
-                   run.over ? "a time-out" : luaL_typename(s->L, -1));
+        buf_printf(problem, "config.lua raised %s%s",
+                   run.over ? "" : "a ", run.over ? "no error but ran too long" : luaL_typename(s->L, -1));
     s->closing = true;
     script_free(s);
     return ERR_SCRIPT;

@@ -1,8 +1,8 @@
-/*  open ──close()──────▶ closing ──peer's close frame─┐
- *   │ └─peer's close frame──▶ its echo is queued ──────┤
- *   │ └─protocol error──▶ a close frame is queued ─────┴▶ discarding ──written──▶ our side is ended
- *   └─end of stream, code 3000──▶ gone                         └──peer's end, or CLOSE_MS──▶ gone
- */
+/*  open ──close()────────────▶ closing ──peer's close frame──┐
+ *   ├────peer's close frame──▶ its echo is queued ──────────┤
+ *   ├────protocol error──────▶ a close frame is queued ─────┴▶ discarding
+ *   └────end of stream, 3000─▶ gone
+ *  discarding ──written──▶ our side is ended ──peer's end, or CLOSE_MS──▶ gone */
 #include "transport/ws_conn.h"
 
 #include "base/log.h"

@@ -57,7 +57,7 @@ test("connections expire", async (t) => {
   await t.test("the SDK refreshes by itself and stays connected", async () => {
     let asked = 0;
     const client = server.sdk({
-      token: undefined,
+      token: "",
       getToken: async () => {
         asked += 1;
         return asked === 1 ? short("1", 2) : userToken("1");

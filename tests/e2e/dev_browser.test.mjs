@@ -19,13 +19,13 @@ const FLAGS = [
 ];
 
 test("the playground page in a browser", async (t) => {
-  const dev = await startDev(t);
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: FLAGS,
     timeout: 60000,
   });
-  t.after(() => browser.close());
+  t.after(() => browser.close()); // first, so that it ends whatever becomes of the server
+  const dev = await startDev(t);
   const page = await browser.newPage({ viewport: { width: 1000, height: 860 } });
   page.setDefaultTimeout(20000);
   const problems = [];

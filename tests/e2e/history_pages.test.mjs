@@ -120,8 +120,12 @@ test("history", async (t) => {
   });
 
   await t.test("publications carry data, tags and the publisher", async () => {
-    await server.publish("hist:full", { a: [] }, { tags: { k: "v" } });
-    const { publications } = await client.call("history", { channel: "hist:full", limit: 1 });
-    assert.deepEqual(publications, [{ data: { a: [] }, offset: 1, tags: { k: "v" } }]);
+    await server.publish("hist:full", 1);
+    const { epoch: full } = await server.publish("hist:full", { a: [] }, { tags: { k: "v" } });
+    const { publications } = await client.call("history", { channel: "hist:full", limit: 2 });
+    assert.deepEqual(publications[1], { data: { a: [] }, offset: 2, tags: { k: "v" } });
+    const { epoch: ofFirst = full, ...first } = publications[0];
+    assert.equal(ofFirst, full, "the first one may name the epoch, but no other");
+    assert.deepEqual(first, { data: 1, offset: 1 });
   });
 });

@@ -36,7 +36,7 @@ const CASES = [
   ["an unknown method", "NONSENSE /health HTTP/1.1\r\nHost: x\r\n\r\n", [400, 405, 501]],
   ["lower-case method", "get /health HTTP/1.1\r\nHost: x\r\n\r\n", [400, 405, 501]],
   ["binary", Buffer.from(Array.from({ length: 300 }, (_, i) => (i * 7 + 1) % 256)), 400],
-  ["a TLS hello", Buffer.from("16030100f8010000f40303", "hex"), 400],
+  ["a TLS hello", Buffer.from("16030100f8010000f40303000d0a0d0a", "hex"), 400],
   ["a HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", [400, 505]],
   ["2 000 headers", get(Array.from({ length: 2000 }, (_, i) => `X-${i}: y\r\n`).join("")), 431],
   ["a header of 1 MB", get(`X-A: ${"y".repeat(1 << 20)}\r\n`), 431],

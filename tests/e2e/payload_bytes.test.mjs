@@ -31,7 +31,7 @@ test("payloads are bytes", async (t) => {
     config: {
       channel: {
         namespaces: {
-          p: {
+          bytes: {
             allow_subscribe_for_client: true,
             allow_publish_for_client: true,
             allow_history_for_client: true,
@@ -47,7 +47,7 @@ test("payloads are bytes", async (t) => {
             allow_publish_for_client: true,
             hooks: {
               publish: lua(`function(client, req)
-                perigee.publish { channel = "p:relayed", data = req.raw and perigee.json.decode(req.raw) }
+                perigee.publish { channel = "bytes:relayed", data = perigee.json.decode(req.raw) }
                 return nil
               end`),
             },
@@ -58,7 +58,7 @@ test("payloads are bytes", async (t) => {
   });
   const reader = await server.connect("r");
   const writer = await server.connect("w");
-  for (const channel of ["p:api", "p:client", "hook:client"]) await reader.subscribe(channel);
+  for (const channel of ["bytes:api", "bytes:client", "hook:client"]) await reader.subscribe(channel);
   const dataOf = (text, payload) => {
     const at = text.indexOf(`"data":${payload}`);
     const behind = text[at + 7 + payload.length];
@@ -69,20 +69,21 @@ test("payloads are bytes", async (t) => {
   for (const payload of PAYLOADS) {
     const name = payload.length > 60 ? `${payload.slice(0, 20)}… (${payload.length})` : payload;
     await t.test(`published by the API: ${name}`, async () => {
-      const answer = await server.apiText("publish", `{"channel":"p:api","data":${payload}}`);
+      const answer = await server.apiText("publish", `{"channel":"bytes:api","data":${payload}}`);
       assert.equal(answer.status, 200, answer.text);
-      dataOf((await reader.pushEntry("pub", "p:api")).text, payload);
-      const params = { channel: "p:api", limit: 1, since: { offset } };
+      dataOf((await reader.pushEntry("pub", "bytes:api")).text, payload);
+      const params = { channel: "bytes:api", limit: 1, since: { offset } };
       offset += 1;
       dataOf((await server.apiText("history", JSON.stringify(params))).text, payload);
       reader.send({ id: 1000 + offset, history: params });
       dataOf((await reader.take((m) => m.id === 1000 + offset, "the history")).text, payload);
     });
     await t.test(`published by a client: ${name}`, async () => {
-      writer.send(`{"id":${500 + offset},"publish":{"channel":"p:client","data":${payload}}}`);
+      writer.send(`{"id":${500 + offset},"publish":{"channel":"bytes:client","data":${payload}}}`);
       assert.deepEqual((await writer.reply(500 + offset)).publish, {});
-      dataOf((await reader.pushEntry("pub", "p:client")).text, payload);
+      dataOf((await reader.pushEntry("pub", "bytes:client")).text, payload);
     });
+    if (payload.includes("E+400")) continue; // no number of Lua's: a hook that reads it cannot
     await t.test(`past a hook that read it: ${name}`, async () => {
       writer.send(`{"id":${700 + offset},"publish":{"channel":"hook:client","data":${payload}}}`);
       assert.deepEqual((await writer.reply(700 + offset)).publish, {});
@@ -91,18 +92,18 @@ test("payloads are bytes", async (t) => {
   }
 
   await t.test("only newlines are taken out, as they separate messages", async () => {
-    const answer = await server.apiText("publish", '{"channel":"p:api","data":{\n  "a": 1,\r\n  "b": "x\\ny"\n}}');
+    const answer = await server.apiText("publish", '{"channel":"bytes:api","data":{\n  "a": 1,\r\n  "b": "x\\ny"\n}}');
     assert.equal(answer.status, 200);
-    const { text, message } = await reader.pushEntry("pub", "p:api");
+    const { text, message } = await reader.pushEntry("pub", "bytes:api");
     assert.deepEqual(message.push.pub.data, { a: 1, b: "x\ny" });
     assert.ok(text.includes('"b": "x\\ny"'));
   });
 
   await t.test("what a hook sends itself keeps its kind", async () => {
-    await reader.subscribe("p:relayed");
+    await reader.subscribe("bytes:relayed");
     for (const payload of ["[]", "{}", '{"list":[],"map":{}}', "null", '"x"', "7", "1.5", "true", "[1,null,2]"]) {
       writer.send(`{"id":${++writer.lastId + 2000},"publish":{"channel":"relay:x","data":${payload}}}`);
-      assert.deepEqual((await reader.push("pub", "p:relayed")).data, JSON.parse(payload), payload);
+      assert.deepEqual((await reader.push("pub", "bytes:relayed")).data, JSON.parse(payload), payload);
     }
   });
 });

@@ -25,7 +25,7 @@ test("50 clients, 20 channels, 4 publishers and random drops: all in order, none
       client: { recovery_max_publication_limit: 1000 },
       channel: {
         namespaces: {
-          s: { allow_subscribe_for_client: true, history_size: 1000, history_ttl: "5m", force_recovery: true },
+          stress: { allow_subscribe_for_client: true, history_size: 1000, history_ttl: "5m", force_recovery: true },
         },
       },
     },
@@ -36,7 +36,7 @@ test("50 clients, 20 channels, 4 publishers and random drops: all in order, none
     const client = server.sdk({ user: `u${n}` });
     client.subs = [];
     for (let c = 0; c < CHANNELS_PER_CLIENT; c++) {
-      const sub = record(client, `s:${(n + c * 4) % CHANNELS}`);
+      const sub = record(client, `stress:${(n + c * 4) % CHANNELS}`);
       sub.subscribe();
       client.subs.push(sub);
     }
@@ -50,7 +50,7 @@ test("50 clients, 20 channels, 4 publishers and random drops: all in order, none
   const publishers = Promise.all(
     Array.from({ length: PUBLISHERS }, async (_, p) => {
       for (let n = 1; n <= PER_CHANNEL; n++) {
-        for (let c = p; c < CHANNELS; c += PUBLISHERS) await server.publish(`s:${c}`, { n });
+        for (let c = p; c < CHANNELS; c += PUBLISHERS) await server.publish(`stress:${c}`, { n });
       }
     }),
   ).finally(() => (publishing = false));

@@ -68,9 +68,14 @@ test("subscribe and unsubscribe", async (t) => {
 
   await t.test("subscribe, unsubscribe and subscribe in one frame end subscribed", async () => {
     const client = await server.connect("1");
-    client.send(
-      ['{"id":50,"subscribe":{"channel":"swing"}}', '{"id":51,"unsubscribe":{"channel":"swing"}}', '{"id":52,"subscribe":{"channel":"swing"}}'].join("\n"),
-    );
+    const commands = [
+      { id: 50, subscribe: { channel: "swing" } },
+      { id: 51, unsubscribe: { channel: "swing" } },
+      { id: 52, subscribe: { channel: "swing" } },
+    ];
+    client.send(commands.map((command) => JSON.stringify(command)).join("\n"));
+    assert.deepEqual((await client.reply(50)).subscribe, {});
+    assert.deepEqual((await client.reply(51)).unsubscribe, {});
     assert.deepEqual((await client.reply(52)).subscribe, {});
     await server.publish("swing", 1);
     assert.equal((await client.push("pub", "swing")).data, 1);

@@ -100,7 +100,7 @@ test("subscription tokens", async (t) => {
   await t.test("an expired subscription ends with push 2501", async () => {
     const client = await fresh();
     await client.subscribe("closed:x", { token: channelToken(USER, "closed:x", { exp: unixNow() + 2 }) });
-    assert.deepEqual(await client.push("unsubscribe", "closed:x"), { code: 2501, reason: "expired" });
+    assert.deepEqual(await client.push("unsubscribe", "closed:x"), { code: 2501, reason: "subscription expired" });
     await client.assertAlive();
   });
 

@@ -81,6 +81,16 @@ static UNUSED void fixture_refused(const char *config, const char *with)
     buf_deinit(&problem);
 }
 
+/* Turns the loop until *count is at least n, a second at most. */
+static UNUSED void fixture_until(const unsigned *count, unsigned n)
+{
+    for (int turns = 0; *count < n && turns < 1000; turns++) {
+        uv_run(&worker->loop, UV_RUN_NOWAIT);
+        uv_sleep(1);
+    }
+    assert_true(*count >= n);
+}
+
 /* A verdict that outlives its callback. */
 struct answered {
     unsigned count;
@@ -115,8 +125,7 @@ static UNUSED const char *fixture_call(struct script *s, const char *method)
 
     a = (struct answered){0};
     hook_run_rpc(s, &request, fixture_answered, &a);
-    for (int turns = 0; a.count == 0 && turns < 200; turns++)
-        uv_run(&worker->loop, UV_RUN_ONCE);
+    fixture_until(&a.count, 1);
     assert_int_equal(a.count, 1);
     if (a.verdict.outcome == VERDICT_ERROR)
         snprintf(text, sizeof text, "error %u %s", a.verdict.code, a.message);

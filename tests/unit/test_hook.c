@@ -10,8 +10,7 @@ static void run_hook(struct script *s, unsigned ns, enum hook which, const struc
     a = (struct answered){0};
     assert_true(hooks_has(script_hooks(s, ns), which));
     hook_run(s, ns, which, r, fixture_answered, &a);
-    for (int turns = 0; a.count == 0 && turns < 200; turns++)
-        uv_run(&worker->loop, UV_RUN_ONCE);
+    fixture_until(&a.count, 1);
     assert_int_equal(a.count, 1);
 }
 
@@ -308,8 +307,7 @@ static void a_waiting_hook_answers_later_and_only_once(void **state)
     hook_run(s, 0, HOOK_SUBSCRIBE, &request, fixture_answered, &a);
     assert_int_equal(a.count, 0);
     assert_int_equal(script_stats(s).coroutines, 1);
-    for (int turns = 0; a.count == 0 && turns < 200; turns++)
-        uv_run(&worker->loop, UV_RUN_ONCE);
+    fixture_until(&a.count, 1);
     assert_int_equal(a.count, 1);
     assert_string_equal(a.info, "\"c\"");
     assert_int_equal(script_stats(s).coroutines, 0);

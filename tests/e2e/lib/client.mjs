@@ -52,6 +52,13 @@ export class Client {
     this.wake();
   }
 
+  shortInbox() {
+    return this.inbox
+      .slice(0, 10)
+      .map(({ text }) => text.slice(0, 200))
+      .join(" ");
+  }
+
   wake() {
     for (const wake of this.waiting.splice(0)) wake();
   }
@@ -67,7 +74,7 @@ export class Client {
       const at = this.inbox.findIndex(({ message, text }) => fits(message, text));
       if (at >= 0) return this.inbox.splice(at, 1)[0];
       const rest = end - Date.now();
-      const state = () => `${what}; closed: ${JSON.stringify(this.close)}; inbox: ${this.inbox.map((e) => e.text).join(" ")}`;
+      const state = () => `${what}; closed: ${JSON.stringify(this.close)}; inbox: ${this.shortInbox()}`;
       if (this.close) throw new Error(`the connection closed before ${state()}`);
       if (rest <= 0) throw new Error(`waited ${ms} ms for ${state()}`);
       await Promise.race([new Promise((done) => this.waiting.push(done)), sleep(Math.min(rest, 200))]);
@@ -127,7 +134,7 @@ export class Client {
   }
 
   async expectClose(code, reason) {
-    const close = await within(this.closed, () => `close ${code}; inbox: ${this.inbox.map((e) => e.text).join(" ")}`);
+    const close = await within(this.closed, () => `close ${code}; inbox: ${this.shortInbox()}`);
     assert.equal(close.code, code, JSON.stringify(close));
     if (reason !== undefined) assert.equal(close.reason, reason);
     return close;
