@@ -185,6 +185,13 @@ local function read_hooks(loading, path, hooks, in_namespace)
   end
 end
 
+-- What the server API has itself (docs/api.md).
+local API_COMMANDS = {}
+for name in ("batch publish broadcast subscribe unsubscribe disconnect history history_remove presence "
+  .. "presence_stats info rpc refresh channels"):gmatch("%S+") do
+  API_COMMANDS[name] = true
+end
+
 local function read_functions(loading, path, functions)
   local where, line = line_of(loading, path)
   if type(functions) ~= "table" then
@@ -196,6 +203,8 @@ local function read_functions(loading, path, functions)
     where, line = line_of(loading, at)
     if type(name) ~= "string" or name == "" then
       problem(loading, where, line, key_text(at), "the key must be a name")
+    elseif path[#path] == "api" and API_COMMANDS[name] then
+      problem(loading, where, line, key_text(at), "this is a built-in command; choose another name")
     elseif type(functions[name]) ~= "function" then
       problem(loading, where, line, key_text(at), "expected a function, got a " .. type(functions[name]))
     end

@@ -184,7 +184,10 @@ static void on_request(struct exchange *x, const struct http_request *req, void 
         exchange_respond(x, 401, STR_NONE, STR_NONE);
         return;
     }
-    if (rest.len == 0 || (api->prefix_len == 0 && name.len == 0)) {
+    /* the connection reads small bodies whatever the limit, to go on behind them */
+    if (req->body.len > (size_t)api->core->settings->http_api_max_request_body_size) {
+        exchange_refuse(x, 413);
+    } else if (rest.len == 0 || (api->prefix_len == 0 && name.len == 0)) {
         if (api_multi(api, x, req->body) != OK)
             bad_request(api, x);
     } else if (str_eq(name, STR("batch"))) {

@@ -23,7 +23,7 @@ struct client_inbox {
 
 /* --- birth and death ----------------------------------------------------------------------------- */
 
-static struct str pack_headers(const struct transport_request *r)
+static void keep_headers(struct client *cl, const struct transport_request *r)
 {
     struct buf packed = BUF_INIT(1 << 20);
 
@@ -33,7 +33,8 @@ static struct str pack_headers(const struct transport_request *r)
         buf_add_str(&packed, r->headers[i].value);
         buf_add_char(&packed, '\0');
     }
-    return buf_str(&packed);
+    client_set_text(cl, CLIENT_HEADERS, buf_str(&packed));
+    buf_deinit(&packed);
 }
 
 struct client *client_new(struct core *core, struct transport *t,
@@ -49,9 +50,8 @@ struct client *client_new(struct core *core, struct transport *t,
     random_uuid(cl->hub.id);
     list_init(&cl->flights);
     list_add_tail(&clients_of(cl)->unconnected, &cl->hub.in_user);
-    cl->profile.ip = str_dup(request->ip);
     if (core->script && hook_wants_headers(core->script))
-        cl->profile.headers = pack_headers(request);
+        keep_headers(cl, request);
     client_life_open(cl);
     if (core->closing)
         client_disconnect_code(cl, DISCONNECT_SHUTDOWN);
@@ -83,12 +83,7 @@ void client_unref(struct client *cl)
     CHECK(cl->transport == NULL);
     CHECK(cl->hub.subs == NULL);
     inbox_free(cl);
-    str_free(&cl->profile.conn_info);
-    str_free(&cl->profile.meta);
-    str_free(&cl->profile.name);
-    str_free(&cl->profile.version);
-    str_free(&cl->profile.ip);
-    str_free(&cl->profile.headers);
+    mem_free(cl->texts);
     mem_free(cl);
 }
 
@@ -335,6 +330,11 @@ void client_write_failed(struct client *cl, enum err why)
     client_disconnect_code(cl, why == ERR_LIMIT ? DISCONNECT_SLOW : DISCONNECT_WRITE_ERROR);
 }
 
+struct str client_ip(const struct client *cl, char *out, size_t size)
+{
+    return cl->transport ? cl->transport->ops->peer(cl->transport, out, size) : STR_NONE;
+}
+
 /* --- permissions ----------------------------------------------------------------------------------- */
 
 unsigned client_who(const struct client *cl, const struct channel_parts *parts, struct str channel)
@@ -364,7 +364,7 @@ struct presence_entry client_entry(const struct client *cl, const struct subscri
     return (struct presence_entry){
         .client = client_id(cl),
         .user = client_user(cl),
-        .conn_info = cl->profile.conn_info,
+        .conn_info = client_text(cl, CLIENT_CONN_INFO),
         .chan_info = sub && sub->extra ? sub->extra->chan_info : STR_NONE,
     };
 }

@@ -25,20 +25,19 @@ enum client_state {
     CLIENT_CLOSING,
 };
 
-/* What most clients have little of: one allocation each, NULL when absent. */
-struct client_profile {
-    struct str conn_info;     /* raw */
-    struct str meta;          /* raw; never sent to clients */
-    struct str name, version; /* of the SDK */
-    struct str ip;
-    struct str headers;       /* packed "name\0value\0"…, only if a hook may ask */
+/* Texts of a client that most have few of; one allocation, NULL when all are empty. */
+enum client_text {
+    CLIENT_CONN_INFO, /* raw */
+    CLIENT_META,      /* raw; never sent to clients */
+    CLIENT_HEADERS,   /* packed "name\0value\0"…, only if a hook may ask */
+    CLIENT_TEXT_COUNT
 };
 
 struct client {
     struct hub_client hub;    /* id, user, subscriptions */
     struct core *core;
     struct transport *transport; /* NULL once the connection is gone */
-    struct client_profile profile;
+    struct client_texts *texts;
     struct client_inbox *inbox;  /* messages that wait for the command in progress */
     struct list flights;         /* subscribes on their way, struct flight */
     struct timer timer;          /* the next of the times below */
@@ -97,6 +96,11 @@ static inline struct str client_user(const struct client *cl)
 {
     return hub_user_name(&cl->hub);
 }
+
+struct str client_text(const struct client *cl, enum client_text which);
+void client_set_text(struct client *cl, enum client_text which, struct str text); /* copied */
+/* Address of the peer, into out; empty when the connection is gone. */
+struct str client_ip(const struct client *cl, char *out, size_t size);
 
 /* --- ending --- */
 

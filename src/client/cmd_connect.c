@@ -121,12 +121,6 @@ static void on_subscribed_all(struct connecting *c)
 
 /* --- who it is, is settled ------------------------------------------------------------------------------ */
 
-static void move_str(struct str *to, struct str from)
-{
-    str_free(to);
-    *to = str_dup(from);
-}
-
 static void enter(struct connecting *c)
 {
     struct client *cl = c->cl;
@@ -160,8 +154,8 @@ static void enter(struct connecting *c)
         fail_error(c, ERROR_EXPIRED,
                    &(struct refusal){.cause = "the connection's expiry has passed"});
     } else {
-        move_str(&cl->profile.conn_info, c->info);
-        move_str(&cl->profile.meta, c->meta);
+        client_set_text(cl, CLIENT_CONN_INFO, c->info);
+        client_set_text(cl, CLIENT_META, c->meta);
         cl->hub.outbox = &c->held;
         connecting_subscribe(c, on_subscribed_all);
     }
@@ -345,8 +339,6 @@ void cmd_connect(struct client *cl, const struct wire_command *command)
     c->settings = settings_ref(cl->core->settings);
     c->request = keep_request(&c->arena, command->connect);
     outbox_init(&c->held, NULL, (size_t)c->settings->client_queue_max_size, cl->hub.outbox->on_fail);
-    move_str(&cl->profile.name, c->request->name);
-    move_str(&cl->profile.version, c->request->version);
     if (c->request->token.len > 0 && !check_token(c))
         return;
     if (script && hooks_has(script_hooks(script, 0), HOOK_CONNECT))

@@ -50,7 +50,7 @@ static void publish(struct publishing *w, struct str data, bool data_is_json, st
         .data_is_json = data_is_json,
         .tags = tags,
         .has_info = true,
-        .info = {client_user(cl), client_id(cl), cl->profile.conn_info,
+        .info = {client_user(cl), client_id(cl), client_text(cl, CLIENT_CONN_INFO),
                  sub && sub->extra ? sub->extra->chan_info : STR_NONE},
     };
     struct publish_request request = {.stream = subscribe_stream(w->settings, w->ns)};

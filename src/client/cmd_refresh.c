@@ -51,14 +51,10 @@ void cmd_refresh(struct client *cl, const struct wire_command *command)
         expired(cl, command->id, STR_NONE);
         return;
     }
-    if (claims.info.len > 0) {
-        str_free(&cl->profile.conn_info);
-        cl->profile.conn_info = str_dup(claims.info);
-    }
-    if (claims.meta.len > 0) {
-        str_free(&cl->profile.meta);
-        cl->profile.meta = str_dup(claims.meta);
-    }
+    if (claims.info.len > 0)
+        client_set_text(cl, CLIENT_CONN_INFO, claims.info);
+    if (claims.meta.len > 0)
+        client_set_text(cl, CLIENT_META, claims.meta);
     client_set_expiry(cl, expire_at, false);
     if (expire_at > 0) {
         result.expires = true;

@@ -116,10 +116,8 @@ static void order_refresh(struct client *cl, const struct control_order *order)
         client_disconnect_code(cl, DISCONNECT_CONNECTION_EXPIRED);
         return;
     }
-    if (order->info.len > 0) {
-        str_free(&cl->profile.conn_info);
-        cl->profile.conn_info = str_dup(order->info);
-    }
+    if (order->info.len > 0)
+        client_set_text(cl, CLIENT_CONN_INFO, order->info);
     client_set_expiry(cl, order->expire_at, true);
 }
 

@@ -19,6 +19,8 @@ struct transport_ops {
      * and ends the connection; 3000 just ends it. client_transport_closed follows later, never
      * from inside this call. A second call does nothing. */
     void (*close)(struct transport *t, uint32_t code, struct str reason);
+    /* Address of the peer as text, into out. */
+    struct str (*peer)(const struct transport *t, char *out, size_t size);
     /* Back-pressure: stop and go on handing over messages. May be called from client_receive. */
     void (*pause)(struct transport *t);
     void (*resume)(struct transport *t);
@@ -38,7 +40,6 @@ struct transport_header {
     struct str value;
 };
 struct transport_request {
-    struct str ip; /* of the peer, as text */
     struct str path, query;
     const struct transport_header *headers;
     size_t header_count;

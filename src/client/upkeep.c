@@ -59,10 +59,8 @@ static void on_refreshed(void *arg, const struct hook_verdict *v)
             end_expired(cl, "the refresh hook did not renew the connection");
         else
             client_set_expiry(cl, v->has_expire_at ? v->expire_at : 0, false);
-        if (renewed && v->info.len > 0) {
-            str_free(&cl->profile.conn_info);
-            cl->profile.conn_info = str_dup(v->info);
-        }
+        if (renewed && v->info.len > 0)
+            client_set_text(cl, CLIENT_CONN_INFO, v->info);
     }
     client_unref(cl);
 }

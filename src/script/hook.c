@@ -215,7 +215,7 @@ static void on_returned(void *arg, enum err err, lua_State *L, int n)
     } else if (!verdict_read(&call->request, L, n, &verdict, &why, &field)) {
         lua_pushfstring(L, field ? "%s: %s in its result %s" : "%s: %s%s", call->what,
                         field ? field : why, field ? why : "");
-        script_failed(s, L, LUA_ERRRUN, call->what);
+        script_failed(s, L, LUA_ERRRUN, call->what, NULL);
         verdict_internal(&verdict);
     }
     if (s->encoded.cap > (64 << 10)) {
@@ -258,7 +258,7 @@ static int own_returned(lua_State *L, int status, lua_KContext context)
     const char *event = lua_touserdata(L, BOTH_EVENT);
 
     if (event && status != LUA_OK && status != LUA_YIELD)
-        script_failed(script_of(L), L, status, event);
+        script_failed(script_of(L), L, status, event, NULL);
     else if (!event && lua_gettop(L) > base &&
              (!lua_isnil(L, base + 1) || lua_gettop(L) > base + 1))
         return lua_gettop(L) - base;

@@ -15,6 +15,7 @@
 #define COROUTINES_KEPT 64        /* finished ones kept for reuse */
 #define LOAD_BUDGET_NS 5000000000 /* the chunk may compute; it runs before anybody waits */
 #define TRACEBACKS_PER_SECOND 10
+#define OVER_TEXT "ran longer than lua.timeout"
 
 /* --- memory ---------------------------------------------------------------------------------- */
 
@@ -49,20 +50,20 @@ static int on_panic(lua_State *L)
 
 static void on_count(lua_State *L, lua_Debug *ar);
 
-/* From now on every instruction of L fails, so no pcall of the script can go on for long. */
-static void tighten(lua_State *L)
+/* Ends a run that is out of time. Where L may yield it does, for good: no pcall can catch that, and
+ * it takes no time however deep the calls are. Otherwise (inside a callback of C) an error has to
+ * unwind, and until L may yield again every further instruction fails, so that a pcall cannot go on
+ * for long. From a count hook, and only from there, this returns. */
+static void end_run(lua_State *L, const struct run *run)
 {
-    lua_sethook(L, on_count, LUA_MASKLINE | LUA_MASKCOUNT, 1);
-}
-
-static void raise_over(lua_State *L, struct run *run)
-{
-    tighten(L);
-    tighten(run->L);
-    for (struct nested *n = run->nested; n; n = n->outer)
-        tighten(n->from);
+    if (lua_isyieldable(L)) {
+        lua_yield(L, 0);
+        return;
+    }
+    if (!(lua_gethookmask(L) & LUA_MASKLINE))
+        lua_sethook(L, on_count, LUA_MASKLINE | LUA_MASKCOUNT, 1);
     luaL_where(L, 0);
-    lua_pushfstring(L, "ran longer than lua.timeout (%d ms)", (int)(run->budget_ns / 1000000));
+    lua_pushfstring(L, OVER_TEXT " (%d ms)", (int)(run->budget_ns / 1000000));
     lua_concat(L, 2);
     lua_error(L);
 }
@@ -85,7 +86,7 @@ void script_check_time(lua_State *L)
         run->over = true;
         s->timeouts++;
     }
-    raise_over(L, run);
+    end_run(L, run);
 }
 
 static void on_count(lua_State *L, lua_Debug *ar)
@@ -141,18 +142,12 @@ int script_resume_nested(lua_State *L, lua_State *co, int n, int *results)
 {
     struct script *s = script_of(L);
     struct run *run = s ? s->run : NULL;
-    struct nested nested = {L, run ? run->nested : NULL};
     int status;
 
     lua_xmove(L, co, n);
-    if (run)
-        run->nested = &nested;
     status = lua_resume(co, L, n, results);
-    if (run) {
-        run->nested = nested.outer;
-        if (run->over)
-            raise_over(L, run);
-    }
+    if (run && run->over)
+        end_run(L, run);
     return status;
 }
 
@@ -211,35 +206,44 @@ lua_State *script_begin(struct script *s)
     return co->L;
 }
 
-void script_failed(struct script *s, lua_State *co, int status, const char *what)
+/* Is this one to be logged? */
+static bool may_log(struct script *s)
 {
     uint64_t second = clock_mono_ms() / 1000;
-    const char *text = lua_type(co, -1) == LUA_TSTRING ? lua_tostring(co, -1) : NULL;
-    bool limited = s->limited;
 
-    s->errors++;
-    if (status == LUA_ERRMEM)
-        s->out_of_memory++;
     if (second != s->log_second) {
         if (s->log_dropped > 0)
             LOG_WITH(LOG_ERROR, "more Lua errors, not logged", LOG_I("count", s->log_dropped));
         s->log_second = second;
         s->logged = s->log_dropped = 0;
     }
-    if (s->logged++ >= TRACEBACKS_PER_SECOND) {
-        s->log_dropped++;
+    if (s->logged < TRACEBACKS_PER_SECOND) {
+        s->logged++;
+        return true;
+    }
+    s->log_dropped++;
+    return false;
+}
+
+void script_failed(struct script *s, lua_State *co, int status, const char *what, const char *why)
+{
+    bool limited = s->limited;
+    int top = lua_gettop(s->L);
+
+    s->errors++;
+    if (status == LUA_ERRMEM)
+        s->out_of_memory++;
+    if (!may_log(s))
         return;
-    }
     s->limited = false;
-    if (!text) {
-        /* Its __tostring is the script's code and would run without limits here. */
-        text = lua_pushfstring(s->L, "(the error is a %s value)", luaL_typename(co, -1));
-    } else {
-        lua_pushnil(s->L);
-    }
-    luaL_traceback(s->L, co, text, 0);
+    lua_pushnil(s->L);
+    if (!why && lua_type(co, -1) == LUA_TSTRING)
+        why = lua_tostring(co, -1);
+    if (!why) /* its __tostring is the script's code and would run without limits here */
+        why = lua_pushfstring(s->L, "(the error is a %s value)", luaL_typename(co, -1));
+    luaL_traceback(s->L, co, why, 0);
     LOG_WITH(LOG_ERROR, "Lua failed", LOG_Z("in", what), LOG_Z("error", lua_tostring(s->L, -1)));
-    lua_pop(s->L, 2);
+    lua_settop(s->L, top);
     s->limited = limited;
 }
 
@@ -264,9 +268,7 @@ static void coroutine_resume(struct coroutine *co, int nargs)
         return;
     }
     CHECK(status != LUA_YIELD || !co->wait.active);
-    if (status == LUA_OK || status == LUA_YIELD) /* out of time, but the error was swallowed */
-        lua_pushliteral(co->L, "ran longer than lua.timeout");
-    script_failed(s, co->L, status, co->what);
+    script_failed(s, co->L, status, co->what, run.over ? OVER_TEXT : NULL);
     if (co->fn)
         co->fn(co->arg, ERR_SCRIPT, co->L, 0);
     coroutine_end(s, co, false);
@@ -283,8 +285,7 @@ void script_run(struct script *s, lua_State *L, int nargs, const char *what, scr
     co->arg = arg;
     co->wait = (struct script_wait){0};
     if (s->alive_count > COROUTINES_MAX) {
-        lua_pushliteral(L, "too many Lua functions wait at once");
-        script_failed(s, L, LUA_ERRRUN, what);
+        script_failed(s, L, LUA_ERRRUN, what, "too many Lua functions wait at once");
         if (fn)
             fn(arg, ERR_SCRIPT, L, 0);
         coroutine_end(s, co, false);
@@ -308,7 +309,7 @@ struct script_wait *script_wait_begin(lua_State *L, const char *name)
     if (!lua_isyieldable(L))
         luaL_error(L, "%s may not wait inside a callback of a library function", name);
     if (run->over)
-        raise_over(L, run);
+        end_run(L, run);
     luaL_checkstack(L, LUA_MINSTACK, "too many values to wait with");
     w = &run->co->wait;
     CHECK(!w->active);
@@ -413,8 +414,8 @@ enum err script_new(const struct script_request *request, struct buf *problem, s
     if (status != LUA_OK && lua_type(s->L, -1) == LUA_TSTRING)
         buf_printf(problem, "%s", lua_tostring(s->L, -1));
     else
-        buf_printf(problem, "config.lua raised %s%s",
-                   run.over ? "" : "a ", run.over ? "no error but ran too long" : luaL_typename(s->L, -1));
+        buf_printf(problem, "config.lua raised %s%s", run.over ? "" : "a ",
+                   run.over ? "no error but ran too long" : luaL_typename(s->L, -1));
     s->closing = true;
     script_free(s);
     return ERR_SCRIPT;

@@ -32,18 +32,11 @@ struct coroutine {
     struct coroutine *next_free;
 };
 
-/* A coroutine that Lua code resumed: who waits for it. Lives on the C stack. */
-struct nested {
-    lua_State *from;
-    struct nested *outer;
-};
-
 /* Lua running right now; lives on the C stack of whoever started it. */
 struct run {
     lua_State *L;
     struct coroutine *co; /* NULL while the chunk loads */
     struct run *outer;
-    struct nested *nested;
     uint64_t started_ns; /* processor time at the first check; 0: not checked yet */
     uint64_t budget_ns;
     bool over; /* out of time: everything that still runs is to fail */
@@ -82,10 +75,10 @@ struct script {
     struct buf encoded; /* scratch for results */
 };
 
-/* Raises when this run is out of time; called after C functions that may have worked long. */
+/* Ends this run if it is out of time; called after C functions that may have worked long. */
 void script_check_time(lua_State *L);
-/* Counts and logs a failure; message is the error, traceback that of co. */
-void script_failed(struct script *s, lua_State *co, int status, const char *what);
+/* Counts and logs a failure of co, with why (NULL: the error on top of co) and its traceback. */
+void script_failed(struct script *s, lua_State *co, int status, const char *what, const char *why);
 /* coroutine.resume for Lua code: moves n arguments from L to co; lua_resume's status. Out of time
  * inside co is out of time for L as well. */
 int script_resume_nested(lua_State *L, lua_State *co, int n, int *results);

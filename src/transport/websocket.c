@@ -117,9 +117,7 @@ static struct frame *switching(const struct http_request *req, struct str subpro
 static void upgrade(struct exchange *x, const struct http_request *req)
 {
     struct transport_header headers[HTTP_HEADERS_MAX];
-    char peer[PEER_MAX];
     struct transport_request request = {
-        .ip = exchange_peer(x, peer, sizeof peer),
         .path = req->path,
         .query = req->query,
         .headers = headers,

@@ -190,9 +190,17 @@ static void ws_resume(struct transport *t)
         stream_read_start(&c->stream);
 }
 
+static struct str ws_peer(const struct transport *t, char *out, size_t size)
+{
+    const struct conn *c = container_of(t, const struct conn, transport);
+
+    return stream_peer(&c->stream, out, size);
+}
+
 static const struct transport_ops websocket_ops = {
     .name = "websocket",
     .close = ws_close,
+    .peer = ws_peer,
     .pause = ws_pause,
     .resume = ws_resume,
 };

@@ -63,7 +63,7 @@ export function scratch(t) {
 }
 
 /** Runs the binary to its end. */
-export async function run(args, { cwd, env, input, timeout = PATIENCE_MS } = {}) {
+export async function run(args, { cwd, env, input, timeout = 4 * PATIENCE_MS } = {}) {
   const child = spawn(BINARY, args, { cwd, env: cleanEnv(env) });
   const out = { stdout: "", stderr: "", code: null, signal: null };
   child.stdout.on("data", (bytes) => (out.stdout += bytes));
