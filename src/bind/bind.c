@@ -1,11 +1,14 @@
 #include "bind/bind.h"
 
 #include "bind/bind_api.h"
+#include "bind/bind_client.h"
 #include "script/hook.h"
 
 void bind_open(struct script *s, lua_State *L)
 {
     bind_api_open(s, L);
+    bind_client_open(L);
+    hook_set_client_view(s, bind_client_push);
 }
 
 static void run_hook(struct core *core, enum hook which)

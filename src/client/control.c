@@ -121,7 +121,7 @@ static void order_refresh(struct client *cl, const struct control_order *order)
     client_set_expiry(cl, order->expire_at, true);
 }
 
-static void carry_out(struct client *cl, const struct control_order *order)
+void client_order(struct client *cl, const struct control_order *order)
 {
     switch (order->kind) {
     case CONTROL_SUBSCRIBE:
@@ -149,6 +149,6 @@ void client_control(struct core *core, const struct control_order *order)
         struct client *cl = client_of(container_of(it, struct hub_client, in_user));
 
         if (meant(order, cl))
-            carry_out(cl, order);
+            client_order(cl, order);
     }
 }
