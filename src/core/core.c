@@ -1,0 +1,28 @@
+#include "core/core.h"
+
+#include "base/mem.h"
+#include "core/engine.h"
+#include "core/home.h"
+#include "core/hub.h"
+
+struct core *core_new(struct node *node, struct worker *w, struct settings *settings)
+{
+    struct core *core = mem_zalloc(sizeof *core);
+
+    core->worker = w;
+    core->node = node;
+    core->settings = settings_ref(settings);
+    core->hub = hub_new(core);
+    core->home = home_new(core, engine_memory_new(w));
+    w->core = core;
+    node->cores[w->index] = core;
+    return core;
+}
+
+void core_free(struct core *core)
+{
+    home_free(core->home);
+    hub_free(core->hub);
+    settings_unref(core->settings);
+    mem_free(core);
+}

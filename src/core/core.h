@@ -1,0 +1,44 @@
+/* What one worker knows of the messaging: its place in the node, settings, hub and home. Everything
+ * that is not shared by all workers hangs here. Worker thread. */
+#pragma once
+
+#include "core/settings.h"
+#include "loop/worker.h"
+
+#define WORKERS_MAX 64
+
+struct core;
+
+/* Shared by all workers, fixed before they start. */
+struct node {
+    char uid[36];
+    struct str name, version;
+    uint64_t started_ms;
+    unsigned worker_count;
+    struct worker *workers[WORKERS_MAX];
+    struct core *cores[WORKERS_MAX]; /* each touched by its own worker only */
+};
+
+struct core {
+    struct worker *worker;
+    struct node *node;
+    struct settings *settings; /* this worker's reference; swapped on reload */
+    struct hub *hub;
+    struct home *home;
+    struct metrics *metrics;
+    /* Owned by the layers above, who find them here; core never looks at them. */
+    struct script *script;
+    struct clients *clients;
+    struct server *server;
+    struct api *api;
+    bool closing;
+};
+
+/* Makes hub, home, engine and metrics of worker w and enters itself in node. */
+struct core *core_new(struct node *node, struct worker *w, struct settings *settings);
+void core_free(struct core *c);
+
+static inline struct core *core_of(struct worker *w)
+{
+    return (struct core *)w->core;
+}
