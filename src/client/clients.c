@@ -53,7 +53,7 @@ struct clients *clients_new(struct core *core)
                   s->client_subscription_token_hmac_previous_secret_key,
                   s->client_subscription_token_hmac_previous_secret_key_valid_until);
     hub_set_ops(core->hub, &hub_ops);
-    control_set_handler(client_control);
+    control_set_handler(core, client_control);
     core->clients = cs;
     return cs;
 }

@@ -8,11 +8,9 @@
 
 #include <stdlib.h>
 
-static control_fn *handler;
-
-void control_set_handler(control_fn *fn)
+void control_set_handler(struct core *core, control_fn *fn)
 {
-    handler = fn;
+    core->carry_out = fn;
 }
 
 /* What the asking worker waits for. */
@@ -135,7 +133,7 @@ static void copy_order(struct question *q, const struct control_order *o)
 
 static void ask_order(struct core *core, struct question *q)
 {
-    handler(core, &q->order);
+    core->carry_out(core, &q->order);
 }
 
 static void finish_order(struct gather *g)

@@ -37,7 +37,7 @@ struct control_order {
 
 /* Filled in by the client layer: carries the order out for this worker's clients. */
 typedef void control_fn(struct core *core, const struct control_order *order);
-void control_set_handler(control_fn *fn); /* before workers start */
+void control_set_handler(struct core *core, control_fn *fn);
 
 typedef void control_done_fn(void *arg, enum err err);
 /* Returns to the caller when this node's workers have carried it out. fn may be NULL. */

@@ -8,6 +8,7 @@
 #define WORKERS_MAX 64
 
 struct core;
+struct control_order;
 
 /* Shared by all workers, fixed before they start. */
 struct node {
@@ -25,7 +26,7 @@ struct core {
     struct settings *settings; /* this worker's reference; swapped on reload */
     struct hub *hub;
     struct home *home;
-    struct metrics *metrics;
+    void (*carry_out)(struct core *core, const struct control_order *order); /* see control.h */
     /* Owned by the layers above, who find them here; core never looks at them. */
     struct script *script;
     struct clients *clients;

@@ -41,10 +41,8 @@ struct publication *publication_ref(struct publication *p)
 
 void publication_unref(struct publication *p)
 {
-    if (atomic_fetch_sub_explicit(&p->refs, 1, memory_order_release) == 1) {
-        atomic_thread_fence(memory_order_acquire);
+    if (atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) == 1)
         mem_free(p);
-    }
 }
 
 void publication_set_position(struct publication *p, uint64_t offset, struct str epoch)

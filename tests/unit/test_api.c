@@ -314,8 +314,8 @@ static int set_up(void **state)
     node.version = STR("1");
     node.worker_count = 1;
     node.workers[0] = worker;
-    control_set_handler(on_order);
     core = core_new(&node, worker, settings);
+    control_set_handler(core, on_order);
     request.worker = worker;
     request.settings = settings;
     if (script_new(&request, &problem, &core->script) != OK)
