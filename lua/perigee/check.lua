@@ -39,6 +39,11 @@ local function tokens(c)
         server(c, prefix .. pair[2], ("cannot be set together with %s%s"):format(prefix, pair[1]))
       end
     end
+    for _, name in ipairs { "audience_regex", "issuer_regex" } do
+      if c.values[prefix .. name] ~= "" and not c.regex_ok(c.values[prefix .. name]) then
+        server(c, prefix .. name, "is not a regular expression")
+      end
+    end
     local claim = c.values[prefix .. "user_id_claim"]
     if claim ~= "" and not claim:match("^[a-zA-Z_]+$") then
       server(c, prefix .. "user_id_claim", "the name of a claim has letters and _ only")

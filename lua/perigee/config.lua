@@ -24,6 +24,7 @@ local FEW = 100 -- problems reported at most; a file that is all wrong needs no 
 ---@field set string[]        "key=value" of --set
 ---@field read fun(path: string): string?, string?
 ---@field regex_ok fun(text: string): boolean
+---@field key_ok fun(family: string, pem: string): boolean
 ---@field globals table
 ---@field version string
 
@@ -188,7 +189,7 @@ end
 -- What the server API has itself (docs/api.md).
 local API_COMMANDS = {}
 for name in ("batch publish broadcast subscribe unsubscribe disconnect history history_remove presence "
-  .. "presence_stats info rpc refresh channels"):gmatch("%S+") do
+  .. "presence_stats info rpc refresh channels revoke_token invalidate_user_tokens"):gmatch("%S+") do
   API_COMMANDS[name] = true
 end
 
@@ -458,6 +459,11 @@ local function complete(rows, assigned)
   return values
 end
 
+local KEY_WORDS = {
+  rsa = "is not an RSA public key (PEM that begins with -----BEGIN PUBLIC KEY----- or a certificate)",
+  ecdsa = "is not an EC public key on P-256, P-384 or P-521 (PEM that begins with -----BEGIN PUBLIC KEY----- or a certificate)",
+}
+
 -- PEM options hold text from here on.
 local function read_pem(loading, values)
   for _, row in ipairs(schema.options) do
@@ -469,7 +475,12 @@ local function read_pem(loading, values)
       else
         local at = loading.values[row.path]
         problem(loading, at.where, at.line, row.path, "neither PEM text nor a file: " .. tostring(message))
+        text = ""
       end
+    end
+    if row.key and text ~= "" and not loading.request.key_ok(row.key, values[row.path]) then
+      local at = loading.values[row.path]
+      problem(loading, at.where, at.line, row.path, KEY_WORDS[row.key])
     end
   end
 end

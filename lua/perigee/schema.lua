@@ -17,6 +17,7 @@
 ---@field values string[]?          enum: its words, in the order of the C constants
 ---@field aliases table<string, string>?  enum: other spellings
 ---@field words table<string, integer>?   int: words that stand for a number
+---@field key "rsa"|"ecdsa"|nil     pem: must hold a public key of this family
 ---@field single boolean?           list: a single string will do
 ---@field later boolean?            reserved, not built yet
 
@@ -102,11 +103,11 @@ option("client.channel_position_check_delay", "duration", "40s",
 option("client.channel_position_max_time_lag", "duration", 0,
   "Largest accepted delay of a publication on its way between nodes; 0: not looked at.", LATER)
 option("client.connection_limit", "int", 0, "Connections per node (HTTP 503); 0: no limit.",
-  { min = 0, later = true })
+  { min = 0 })
 option("client.user_connection_limit", "int", 0, "Connections of one user per node (3504); 0: no limit.",
-  { min = 0, later = true })
+  { min = 0 })
 option("client.connection_rate_limit", "int", 0, "New connections per second and node (HTTP 503); 0: no limit.",
-  { min = 0, later = true })
+  { min = 0, max = 1000000 })
 option("client.connect_include_server_time", "bool", false,
   "Put `time` (Unix milliseconds) into the connect reply.")
 option("client.history_max_publication_limit", "int", 300,
@@ -114,7 +115,7 @@ option("client.history_max_publication_limit", "int", 300,
 option("client.recovery_max_publication_limit", "int", 300,
   "Publications that may be recovered at once; -1: no limit.", NO_LIMIT)
 option("client.user_id_http_header", "string", "",
-  "Header of a trusted reverse proxy that holds the user id.", LATER)
+  "Header of a trusted reverse proxy that holds the user id of a client without a token.")
 option("client.allow_anonymous_connect_without_token", "bool", false,
   "Whoever brings no token is connected as the anonymous user.")
 option("client.disallow_anonymous_connection_tokens", "bool", false, "Refuse tokens without a user (3507).")
@@ -123,11 +124,11 @@ option("client.insecure", "bool", false,
 option("client.insecure_skip_token_signature_verify", "bool", false,
   "Believe tokens without looking at their signature; for development only.")
 option("client.subscribe_to_user_personal_channel.enabled", "bool", false,
-  "Subscribe every user to a channel of his own.", LATER)
+  "Subscribe every user to a channel of his own: `#` and the user id, behind the namespace below.")
 option("client.subscribe_to_user_personal_channel.personal_channel_namespace", "string", "",
-  "Namespace of the personal channels.", LATER)
+  "Namespace of the personal channels.")
 option("client.subscribe_to_user_personal_channel.single_connection", "bool", false,
-  "A new connection of a user closes his others; needs presence in that namespace.", LATER)
+  "A new connection of a user closes his others; needs presence in that namespace.")
 
 local function token_options(prefix, of)
   option(prefix .. ".hmac_secret_key", "secret", "", "Key of HS256, HS384 and HS512 " .. of .. ".")
@@ -135,16 +136,16 @@ local function token_options(prefix, of)
     "Tried when the key above does not fit, so that keys can be changed.")
   option(prefix .. ".hmac_previous_secret_key_valid_until", "int", 0,
     "Unix time (seconds) after which the previous key is refused; 0: never.", { min = 0 })
-  option(prefix .. ".rsa_public_key", "pem", "", "PEM for RS256, RS384 and RS512 " .. of .. ".", LATER)
-  option(prefix .. ".ecdsa_public_key", "pem", "", "PEM for ES256, ES384 or ES512 " .. of .. ".", LATER)
+  option(prefix .. ".rsa_public_key", "pem", "", "PEM for RS256, RS384 and RS512 " .. of .. ".", { key = "rsa" })
+  option(prefix .. ".ecdsa_public_key", "pem", "", "PEM for ES256, ES384 or ES512 " .. of .. ".", { key = "ecdsa" })
   option(prefix .. ".jwks_public_endpoint", "string", "", "URL of a JWKS; the keys above are ignored then.",
     LATER)
   option(prefix .. ".insecure_skip_jwks_endpoint_safety_check", "bool", false,
     "Only warn about an endpoint whose placeholders are not safe.", LATER)
   option(prefix .. ".audience", "string", "", "Must be among the claim `aud`.")
-  option(prefix .. ".audience_regex", "string", "", "Must match one of the claim `aud`.", LATER)
+  option(prefix .. ".audience_regex", "string", "", "Regular expression that one of the claim `aud` must match; write `^…$` for the whole of it.")
   option(prefix .. ".issuer", "string", "", "Must equal the claim `iss`.")
-  option(prefix .. ".issuer_regex", "string", "", "Must match the claim `iss`.", LATER)
+  option(prefix .. ".issuer_regex", "string", "", "Regular expression that the claim `iss` must match; write `^…$` for the whole of it.")
   option(prefix .. ".user_id_claim", "string", "", "Claim that holds the user id instead of `sub`.")
 end
 
@@ -162,12 +163,14 @@ local COMMANDS = {
   { "presence", 100 }, { "presence_stats", 100 }, { "history", 100 }, { "rpc", 200 },
   { "send", 200 }, { "refresh", 10 }, { "sub_refresh", 1000 }, { "total", 2000 },
 }
+-- A connection has one connect command: its own bucket waits for limits per user.
+local LIMITED = { connect = LATER }
 for _, command in ipairs(COMMANDS) do
   local name, rate = command[1], command[2]
   option("client.rate_limit.client_command." .. name .. ".buckets", "buckets",
     { { interval = "1s", rate = rate } },
     name == "total" and "All commands of one connection together."
-      or "`" .. name .. "` commands of one connection.", LATER)
+      or "`" .. name .. "` commands of one connection.", LIMITED[name])
 end
 
 section("WebSocket")
@@ -177,11 +180,12 @@ option("websocket.message_size_limit", "size", 65536, "Largest message from a cl
   { min = 128, max = 1073741824 })
 option("websocket.write_timeout", "duration", "1s",
   "How long a write may make no progress before the client counts as slow.", LATER)
-option("websocket.compression", "bool", false, "permessage-deflate for clients that offer it.", LATER)
-option("websocket.compression_level", "int", 1, "1 (fast) to 9 (small).", { min = 1, max = 9, later = true })
-option("websocket.compression_min_size", "size", 0, "Smaller messages are sent as they are.", LATER)
+option("websocket.compression", "bool", false, "permessage-deflate for clients that offer it.")
+option("websocket.compression_level", "int", 1, "1 (fast) to 9 (small).", { min = 1, max = 9 })
+option("websocket.compression_min_size", "size", 0, "Messages that are not longer are sent as they are.")
 option("websocket.decompressed_message_size_limit", "size", 0,
-  "Largest message after inflating; 0: as `message_size_limit`.", LATER)
+  "Largest message from a client after inflating (1009); 0: ten times `message_size_limit`.",
+  { max = 1073741824 })
 
 local function body_options(name)
   option(name .. ".max_request_body_size", "size", 65536, "Largest request body (413).", LATER)
@@ -345,25 +349,24 @@ option("hooks", "hooks", nil, "Functions called for channels of this namespace o
 ---@type perigee.HookRow[]
 M.hooks = {
   { name = "connect", namespace = false, doc = "`connect(ctx)`: a client connects." },
-  { name = "refresh", namespace = false, doc = "`refresh(client)`: a connection is about to expire.", later = true },
+  { name = "refresh", namespace = false, doc = "`refresh(client)`: a connection is about to expire." },
   { name = "subscribe", namespace = true, doc = "`subscribe(client, req)`: a client subscribes." },
-  { name = "sub_refresh", namespace = true, doc = "`sub_refresh(client, req)`: a subscription is about to expire.",
-    later = true },
+  { name = "sub_refresh", namespace = true, doc = "`sub_refresh(client, req)`: a subscription is about to expire." },
   { name = "publish", namespace = true, doc = "`publish(client, req)`: a client publishes." },
-  { name = "transform", namespace = true, doc = "`transform(req)`: every publication.", later = true },
+  { name = "transform", namespace = true, doc = "`transform(req)`: every publication." },
   { name = "rpc", namespace = false, doc = "`rpc(client, req)`: a client's RPC." },
-  { name = "message", namespace = false, doc = "`message(client, data)`: a client's message.", later = true },
-  { name = "presence", namespace = true, doc = "`presence(client, req)`: a client asks for presence.", later = true },
-  { name = "history", namespace = true, doc = "`history(client, req)`: a client asks for history.", later = true },
+  { name = "message", namespace = false, doc = "`message(client, data)`: a client's message." },
+  { name = "presence", namespace = true, doc = "`presence(client, req)`: a client asks for presence." },
+  { name = "history", namespace = true, doc = "`history(client, req)`: a client asks for history." },
   { name = "unsubscribe", namespace = true, doc = "`unsubscribe(client, req)`: a subscription ended." },
   { name = "disconnect", namespace = false, doc = "`disconnect(client, reason)`: a session ended." },
   { name = "occupied", namespace = true, doc = "`occupied(channel)`: the first subscriber came.", later = true },
   { name = "vacated", namespace = true, doc = "`vacated(channel)`: the last subscriber left.", later = true },
   { name = "channel_options", namespace = true, doc = "`channel_options(channel)`: options computed per channel.",
     later = true },
-  { name = "start", namespace = false, doc = "`start()`: a worker's Lua state starts.", later = true },
-  { name = "stop", namespace = false, doc = "`stop()`: it ends.", later = true },
-  { name = "reload", namespace = false, doc = "`reload(old)`: it replaces another.", later = true },
+  { name = "start", namespace = false, doc = "`start()`: a worker's Lua state starts." },
+  { name = "stop", namespace = false, doc = "`stop()`: it ends." },
+  { name = "reload", namespace = false, doc = "`reload()`: it has replaced the one of the old configuration." },
 }
 
 -- Names that Centrifugo's users bring along and that have no counterpart here: a sentence instead

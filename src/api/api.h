@@ -40,7 +40,9 @@ enum {
     X(info, 9)                                                                                     \
     X(rpc, 10)                                                                                     \
     X(refresh, 12)                                                                                 \
-    X(channels, 8)
+    X(channels, 8)                                                                                 \
+    X(revoke_token, 20)                                                                            \
+    X(invalidate_user_tokens, 21)
 
 enum api_name {
 #define X(name, number) API_##name,
@@ -58,7 +60,7 @@ struct api_command {
     struct api_spec params, result;
 };
 
-/* For one worker: makes its API and enters the routes that the settings ask for. */
+/* For one worker: makes its API (the first time) and enters the routes that the settings ask for. */
 void api_register(struct core *core, struct server *server);
 /* Frees what the workers' APIs hold; after the worker's loop has ended. */
 void api_unregister(struct core *core);

@@ -202,12 +202,13 @@ void api_register(struct core *core, struct server *server)
 {
     const struct settings *s = core->settings;
     struct str prefix = s->http_api_handler_prefix;
-    struct api *api = mem_zalloc(sizeof *api);
+    struct api *api = core->api;
 
-    CHECK(!core->api);
-    core->api = api;
-    api->core = core;
-    api->out = BUF_INIT(API_REPLY_MAX);
+    if (!api) {
+        core->api = api = mem_zalloc(sizeof *api);
+        api->core = core;
+        api->out = BUF_INIT(API_REPLY_MAX);
+    }
     while (prefix.len > 0 && prefix.ptr[prefix.len - 1] == '/')
         prefix.len--;
     api->prefix_len = prefix.len;

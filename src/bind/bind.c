@@ -13,13 +13,18 @@ void bind_open(struct script *s, lua_State *L)
 
 static void run_hook(struct core *core, enum hook which)
 {
-    if (core->script && hooks_has(script_hooks(core->script, 0), which))
+    if (hook_is_set(core->script, 0, which))
         hook_run(core->script, 0, which, &(struct hook_request){0}, NULL, NULL);
 }
 
 void bind_start(struct core *core)
 {
     run_hook(core, HOOK_START);
+}
+
+void bind_reload(struct core *core)
+{
+    run_hook(core, HOOK_RELOAD);
 }
 
 void bind_stop(struct core *core)

@@ -3,8 +3,10 @@
 #include "bind/bind_core.h"
 
 #include "api/spec.h"
+#include "base/clock.h"
 #include "bind/bind_reply.h"
 #include "core/control.h"
+#include "core/revocation.h"
 
 #include <lauxlib.h>
 
@@ -115,6 +117,30 @@ static int core_refresh(lua_State *L)
     return send_order(L, &order, "refresh");
 }
 
+/* revoke(user, uid, channel, issued_before, expire_at) */
+static int core_revoke(lua_State *L)
+{
+    struct control_order order = {
+        .kind = CONTROL_REVOKE,
+        .target.user = bind_to_str(L, 1),
+        .revoke = {.uid = bind_to_str(L, 2),
+                   .channel = bind_to_str(L, 3),
+                   .issued_before = luaL_checkinteger(L, 4)},
+        .expire_at = luaL_checkinteger(L, 5),
+    };
+
+    if (!revocations_has_room(bind_core(L)->revocations, clock_wall_ms() / 1000))
+        return bind_push_error(L, API_INTERNAL, STR("too many tokens are revoked"));
+    return send_order(L, &order, "revoke");
+}
+
+/* now(): Unix seconds */
+static int core_now(lua_State *L)
+{
+    lua_pushinteger(L, clock_wall_ms() / 1000);
+    return 1;
+}
+
 void bind_order_open(lua_State *L)
 {
     static const luaL_Reg functions[] = {
@@ -122,6 +148,8 @@ void bind_order_open(lua_State *L)
         {"unsubscribe", core_unsubscribe},
         {"disconnect", core_disconnect},
         {"refresh", core_refresh},
+        {"revoke", core_revoke},
+        {"now", core_now},
         {NULL, NULL},
     };
 

@@ -1,6 +1,8 @@
 /* The main thread is a worker too, without clients: the others report to it by mail.
  *
  *     start: every worker makes its part, listens and reports
+ *     reload: every worker prepares a script for the new settings; when all could, all take it,
+ *             otherwise nothing has changed
  *     stop:  drain (no new connections, requests answered, clients told 3001, all gone)
  *            settle (mail between workers has come to rest)
  *            close (scripts end, loops end), join, free */
@@ -13,6 +15,7 @@
 #include "base/random.h"
 #include "bind/bind.h"
 #include "client/client.h"
+#include "core/admission.h"
 #include "script/script.h"
 #include "transport/server.h"
 #include "transport/websocket.h"
@@ -35,10 +38,11 @@ struct part {
     struct core *core;
     struct timer poll;
     uint64_t abort_ms; /* when draining stops being polite */
+    struct script *next; /* prepared for a reload */
     enum err err;
 };
 
-enum phase { STARTING, RUNNING, DRAINING, SETTLING, CLOSING };
+enum phase { STARTING, RUNNING, PREPARING, COMMITTING, DRAINING, SETTLING, CLOSING };
 
 struct boot {
     const struct node_request *request;
@@ -47,6 +51,9 @@ struct boot {
     struct part parts[WORKERS_MAX];
     uv_signal_t signals[3];
     enum phase phase;
+    struct settings *settings; /* those in force */
+    struct settings *next;     /* those being reloaded */
+    bool stop_wanted;          /* a signal came during a reload */
     unsigned reports, rounds;
     int exit_code;
 };
@@ -91,15 +98,16 @@ static void report(struct part *p)
 
 /* --- a worker starts ---------------------------------------------------------------------------------- */
 
-static enum err start_script(struct core *core)
+static enum err make_script(struct core *core, const struct settings *settings,
+                            struct script **out)
 {
     struct script_request request = {
         .worker = core->worker,
-        .settings = core->settings,
+        .settings = settings,
         .open = bind_open,
     };
     struct buf problem = BUF_INIT(PROBLEM_MAX);
-    enum err err = script_new(&request, &problem, &core->script);
+    enum err err = script_new(&request, &problem, out);
 
     if (err != OK)
         LOG_WITH(LOG_ERROR, "the configuration does not run in a worker",
@@ -108,25 +116,66 @@ static enum err start_script(struct core *core)
     return err;
 }
 
+static void add_routes(struct part *p)
+{
+    const struct node_request *request = p->boot->request;
+    struct server *server = p->core->server;
+
+    websocket_register(server);
+    api_register(p->core, server);
+    if (request->extend)
+        request->extend(p->core, server, request->arg);
+}
+
 static void start_part(struct worker *w, void *arg)
 {
     struct part *p = arg;
     const struct node_request *request = p->boot->request;
     struct core *core = core_new(&p->boot->node, w, request->settings);
-    struct server *server;
+    struct server *server = server_new(core);
 
     p->core = core;
     clients_new(core);
-    p->err = start_script(core);
-    server = server_new(core);
+    p->err = make_script(core, core->settings, &core->script);
     if (p->err == OK) {
-        websocket_register(server);
-        api_register(core, server);
-        if (request->extend)
-            request->extend(core, server, request->arg);
+        add_routes(p);
         bind_start(core);
         p->err = server_listen(server, core->settings->http_server_address, request->port);
     }
+    report(p);
+}
+
+/* --- a worker reloads ------------------------------------------------------------------------------------ */
+
+static void prepare_part(struct part *p)
+{
+    p->next = NULL;
+    p->err = make_script(p->core, p->boot->next, &p->next);
+    report(p);
+}
+
+static void drop_part(struct part *p)
+{
+    if (p->next)
+        script_close(p->next);
+    p->next = NULL;
+    report(p);
+}
+
+static void commit_part(struct part *p)
+{
+    struct core *core = p->core;
+    struct script *old_script = core->script;
+    struct settings *old_settings = core->settings;
+
+    core->settings = settings_ref(p->boot->next);
+    core->script = p->next;
+    p->next = NULL;
+    server_clear_routes(core->server);
+    add_routes(p);
+    bind_reload(core);
+    script_close(old_script); /* coroutines that wait in it run to their end */
+    settings_unref(old_settings);
     report(p);
 }
 
@@ -182,15 +231,47 @@ static void stop(struct boot *b)
     post_all(b, drain_part);
 }
 
+static bool all_ok(const struct boot *b)
+{
+    for (unsigned i = 0; i < b->node.worker_count; i++) {
+        if (b->parts[i].err != OK)
+            return false;
+    }
+    return true;
+}
+
+static void reload(struct boot *b)
+{
+    b->next = b->request->reload ? b->request->reload(b->request->reload_arg) : NULL;
+    if (b->next == NULL) {
+        LOG(LOG_ERROR, "not reloaded: everything stays as it is");
+        return;
+    }
+    b->phase = PREPARING;
+    post_all(b, prepare_part);
+}
+
+static void end_reload(struct boot *b, bool taken)
+{
+    struct settings *gone = taken ? b->settings : b->next;
+
+    if (taken)
+        b->settings = b->next;
+    b->next = NULL;
+    settings_unref(gone);
+    LOG(taken ? LOG_INFO : LOG_ERROR,
+        taken ? "reloaded" : "not reloaded: everything stays as it is");
+    b->phase = RUNNING;
+    if (b->stop_wanted)
+        stop(b);
+}
+
 static void all_reported(struct boot *b)
 {
     switch (b->phase) {
     case STARTING:
-        for (unsigned i = 0; i < b->node.worker_count; i++) {
-            if (b->parts[i].err != OK)
-                b->exit_code = 1;
-        }
-        if (b->exit_code != 0) {
+        if (!all_ok(b)) {
+            b->exit_code = 1;
             stop(b);
             break;
         }
@@ -200,6 +281,13 @@ static void all_reported(struct boot *b)
                  LOG_S("version", b->node.version));
         if (b->request->ready)
             b->request->ready(b->request->port, b->request->arg);
+        break;
+    case PREPARING:
+        b->phase = COMMITTING;
+        post_all(b, all_ok(b) ? commit_part : drop_part);
+        break;
+    case COMMITTING:
+        end_reload(b, all_ok(b));
         break;
     case DRAINING:
         b->phase = SETTLING;
@@ -234,10 +322,15 @@ static void on_signal(uv_signal_t *handle, int signum)
 
     worker_woke(b->main);
     if (signum == SIGHUP) {
-        LOG(LOG_WARN, "SIGHUP: this version reads its configuration at start only");
-    } else if (b->phase == RUNNING) {
+        if (b->phase == RUNNING)
+            reload(b);
+        return;
+    }
+    if (b->phase < DRAINING && b->phase != STARTING && !b->stop_wanted) {
         LOG_WITH(LOG_INFO, "shutting down", LOG_I("signal", signum));
-        stop(b);
+        b->stop_wanted = true;
+        if (b->phase == RUNNING)
+            stop(b);
     } else {
         LOG(LOG_WARN, "ended at once by a second signal");
         _exit(1);
@@ -296,9 +389,11 @@ int node_run(const struct node_request *request)
 
     signal(SIGPIPE, SIG_IGN);
     b->request = request;
+    b->settings = settings_ref(request->settings);
     b->main = worker_new(WORKERS_MAX);
     worker_enter(b->main);
     name_node(&b->node, request->settings, request->port);
+    b->node.admission = admission_new();
     b->node.worker_count = count_workers(request->settings);
     for (unsigned i = 0; i < b->node.worker_count; i++) {
         b->parts[i] = (struct part){.boot = b, .worker = worker_new(i)};
@@ -314,7 +409,9 @@ int node_run(const struct node_request *request)
         free_part(&b->parts[i]);
     worker_enter(NULL);
     worker_free(b->main);
+    admission_free(b->node.admission);
     str_free(&b->node.name);
+    settings_unref(b->settings);
     code = b->exit_code;
     mem_free(b);
     return code;

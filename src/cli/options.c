@@ -51,9 +51,9 @@ bool options_take(struct options *o, int argc, char **argv, int *i)
     return value && *value != '\0';
 }
 
-struct settings *options_load(const struct options *o, const char *const *defaults)
+static struct settings *load(const struct options *o, const char *const *defaults,
+                             struct buf *problems)
 {
-    struct buf problems = BUF_INIT(PROBLEMS_MAX);
     struct config_request request = {
         .path = o->config,
         .defaults = defaults,
@@ -62,12 +62,23 @@ struct settings *options_load(const struct options *o, const char *const *defaul
     };
     struct settings *settings;
 
-    if (config_load(&request, &settings, &problems) != OK) {
+    return config_load(&request, &settings, problems) == OK ? settings : NULL;
+}
+
+struct settings *options_load(const struct options *o, const char *const *defaults)
+{
+    struct buf problems = BUF_INIT(PROBLEMS_MAX);
+    struct settings *settings = load(o, defaults, &problems);
+
+    if (settings == NULL)
         fwrite(problems.ptr ? problems.ptr : "", 1, problems.len, stderr);
-        settings = NULL;
-    }
     buf_deinit(&problems);
     return settings;
+}
+
+struct settings *options_reload(const struct options *o, struct buf *problems)
+{
+    return load(o, NULL, problems);
 }
 
 int options_unexpected(const struct options *o, const char *argument)

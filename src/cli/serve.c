@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#define RELOAD_PROBLEMS_MAX 4096
+
 static enum err setup_log(const struct settings *s)
 {
     char *path = str_dupz(s->log_file);
@@ -66,9 +68,47 @@ int serve_settings(struct node_request *request)
     return code;
 }
 
+/* Takes effect only after a restart; the new value is not taken silently. */
+static void warn_fixed(const struct settings *old, const struct settings *new)
+{
+    static const char *const fixed[] = {"http_server.", "workers", "engine.", "node.", "pid_file",
+                                        "log."};
+
+    for (size_t i = 0; i < settings_fields_count; i++) {
+        const struct setting_field *f = &settings_fields[i];
+
+        for (size_t k = 0; k < ARRAY_LEN(fixed); k++) {
+            if (str_starts(str_from(f->path), str_from(fixed[k])) &&
+                !settings_field_equal(f, old, new))
+                LOG_WITH(LOG_WARN, "this option changes with a restart only",
+                         LOG_Z("option", f->path));
+        }
+    }
+}
+
+struct reloading {
+    const struct options *options;
+    const struct settings *first; /* what the process started with */
+};
+
+static struct settings *reload(void *arg)
+{
+    struct reloading *r = arg;
+    struct buf problems = BUF_INIT(RELOAD_PROBLEMS_MAX);
+    struct settings *settings = options_reload(r->options, &problems);
+
+    if (settings)
+        warn_fixed(r->first, settings);
+    else
+        LOG_WITH(LOG_ERROR, "the configuration is wrong", LOG_S("problems", buf_str(&problems)));
+    buf_deinit(&problems);
+    return settings;
+}
+
 int cli_serve(int argc, char **argv)
 {
     struct node_request request = {0};
+    struct reloading reloading;
     struct options o;
     int code = 2;
 
@@ -83,6 +123,9 @@ int cli_serve(int argc, char **argv)
         o.config = "config.lua";
     request.settings = options_load(&o, NULL);
     if (request.settings) {
+        reloading = (struct reloading){&o, request.settings};
+        request.reload = reload;
+        request.reload_arg = &reloading;
         code = serve_settings(&request);
         settings_unref(request.settings);
     }

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "cli/options.h"
 #include "codec/json.h"
+#include "client/auth.h"
 #include "codec/jwt.h"
 
 #include <stdio.h>
@@ -196,24 +197,15 @@ int cli_gensubtoken(int argc, char **argv)
 static int check(struct token_request *r, bool subscription)
 {
     const struct settings *s = r->settings;
-    bool own = subscription && s->client_subscription_token_enabled;
-    struct jwt_options options = {
-        .kind = subscription ? JWT_SUBSCRIPTION : JWT_CONNECTION,
-        .issuer = own ? s->client_subscription_token_issuer : s->client_token_issuer,
-        .audience = own ? s->client_subscription_token_audience : s->client_token_audience,
-        .user_id_claim = own ? s->client_subscription_token_user_id_claim
-                             : s->client_token_user_id_claim,
-    };
-    struct jwt_keys *keys = jwt_keys_new();
+    struct auth *auth = auth_new(s);
     struct arena a = ARENA_INIT;
     struct jwt_claims claims;
-    enum err err = ERR_DENIED;
+    enum err err = auth_check(auth, subscription ? JWT_SUBSCRIPTION : JWT_CONNECTION,
+                              str_from(r->token), clock_wall_ms() / 1000, &a, &claims);
 
-    if (jwt_keys_set_hmac(keys, secret_for(s, subscription)) != OK)
-        fprintf(stderr, "perigee %s: client.token.hmac_secret_key is not set in %s\n",
-                r->options.command, r->options.config);
-    else
-        err = jwt_verify(keys, &options, str_from(r->token), clock_wall_ms() / 1000, &a, &claims);
+    if (!auth_has_keys(auth, subscription ? JWT_SUBSCRIPTION : JWT_CONNECTION))
+        fprintf(stderr, "perigee %s: no key of client.token is set in %s\n", r->options.command,
+                r->options.config);
     if (err == OK)
         printf("valid token for user %.*s\npayload: %.*s\n", STR_ARGS(claims.user),
                STR_ARGS(claims.payload));
@@ -221,7 +213,7 @@ static int check(struct token_request *r, bool subscription)
         fprintf(stderr, "perigee %s: %s\n", r->options.command,
                 err == ERR_EXPIRED ? "the token has expired" : "the token is not valid");
     arena_deinit(&a);
-    jwt_keys_free(keys);
+    auth_free(auth);
     return err == OK ? 0 : 1;
 }
 

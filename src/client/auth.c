@@ -1,39 +1,251 @@
 #include "client/auth.h"
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
 #include "codec/json.h"
+
+/* --- keys and rules ---------------------------------------------------------------------------------- */
+
+/* Of one kind of token. */
+struct token_rules {
+    struct jwt_keys *keys;
+    struct jwt_options options;
+    bool has_keys;
+    struct settings_regex *issuer, *audience; /* NULL: not asked for */
+};
+
+struct auth {
+    const struct settings *settings;
+    struct token_rules connection, subscription; /* subscription: only if it has rules of its own */
+};
+
+/* The members of client.token and client.subscription_token, which are named alike. An empty or
+ * unusable key leaves its slot empty, so that tokens are refused; config_load has checked them. */
+#define READ_RULES(rules, s, prefix)                                                               \
+    read_rules(rules,                                                                              \
+               &(struct token_texts){                                                              \
+                   .hmac = (s)->prefix##_hmac_secret_key,                                          \
+                   .previous = (s)->prefix##_hmac_previous_secret_key,                             \
+                   .previous_until = (s)->prefix##_hmac_previous_secret_key_valid_until,           \
+                   .rsa = (s)->prefix##_rsa_public_key,                                            \
+                   .ecdsa = (s)->prefix##_ecdsa_public_key,                                        \
+                   .issuer = (s)->prefix##_issuer,                                                 \
+                   .issuer_regex = (s)->prefix##_issuer_regex,                                     \
+                   .audience = (s)->prefix##_audience,                                             \
+                   .audience_regex = (s)->prefix##_audience_regex,                                 \
+                   .user_id_claim = (s)->prefix##_user_id_claim,                                   \
+               })
+
+struct token_texts {
+    struct str hmac, previous, rsa, ecdsa;
+    int64_t previous_until;
+    struct str issuer, issuer_regex, audience, audience_regex, user_id_claim;
+};
+
+static void must(enum err err, const char *what)
+{
+    if (err != OK)
+        LOG_WITH(LOG_ERROR, "a token key cannot be used", LOG_Z("key", what));
+}
+
+static void read_rules(struct token_rules *rules, const struct token_texts *t)
+{
+    rules->keys = jwt_keys_new();
+    if (t->hmac.len > 0)
+        must(jwt_keys_set_hmac(rules->keys, t->hmac), "hmac_secret_key");
+    if (t->previous.len > 0)
+        must(jwt_keys_set_hmac_previous(rules->keys, t->previous, t->previous_until),
+             "hmac_previous_secret_key");
+    if (t->rsa.len > 0)
+        must(jwt_keys_set_rsa(rules->keys, t->rsa), "rsa_public_key");
+    if (t->ecdsa.len > 0)
+        must(jwt_keys_set_ec(rules->keys, t->ecdsa), "ecdsa_public_key");
+    rules->has_keys = t->hmac.len + t->rsa.len + t->ecdsa.len > 0;
+    rules->options.issuer = t->issuer;
+    rules->options.audience = t->audience;
+    rules->options.user_id_claim = t->user_id_claim;
+    if (t->issuer_regex.len > 0)
+        rules->issuer = settings_regex_new(t->issuer_regex);
+    if (t->audience_regex.len > 0)
+        rules->audience = settings_regex_new(t->audience_regex);
+}
+
+static void free_rules(struct token_rules *rules)
+{
+    jwt_keys_free(rules->keys);
+    settings_regex_free(rules->issuer);
+    settings_regex_free(rules->audience);
+}
+
+struct auth *auth_new(const struct settings *s)
+{
+    struct auth *a = mem_zalloc(sizeof *a);
+
+    a->settings = settings_ref(s);
+    READ_RULES(&a->connection, s, client_token);
+    if (s->client_subscription_token_enabled)
+        READ_RULES(&a->subscription, s, client_subscription_token);
+    return a;
+}
+
+void auth_free(struct auth *a)
+{
+    if (!a)
+        return;
+    free_rules(&a->connection);
+    free_rules(&a->subscription);
+    settings_unref(a->settings);
+    mem_free(a);
+}
+
+/* --- checking ---------------------------------------------------------------------------------------- */
+
+static bool any_matches(const struct settings_regex *regex, const struct jwt_strs *texts)
+{
+    for (size_t i = 0; i < texts->count; i++) {
+        if (settings_regex_match(regex, texts->ptr[i]))
+            return true;
+    }
+    return false;
+}
+
+static const struct token_rules *rules_for(const struct auth *a, enum jwt_kind kind)
+{
+    bool own = kind == JWT_SUBSCRIPTION && a->settings->client_subscription_token_enabled;
+
+    return own ? &a->subscription : &a->connection;
+}
+
+bool auth_has_keys(const struct auth *a, enum jwt_kind kind)
+{
+    return rules_for(a, kind)->has_keys;
+}
+
+enum err auth_check(const struct auth *a, enum jwt_kind kind, struct str token, int64_t now_s,
+                    struct arena *arena, struct jwt_claims *out)
+{
+    const struct token_rules *rules = rules_for(a, kind);
+    struct jwt_options options = rules->options;
+    enum err err;
+
+    options.kind = kind;
+    options.skip_signature = a->settings->client_insecure_skip_token_signature_verify;
+    err = jwt_verify(rules->keys, &options, token, now_s, arena, out);
+    if (err != OK && err != ERR_EXPIRED)
+        return err;
+    if (rules->issuer && !settings_regex_match(rules->issuer, out->iss))
+        return ERR_DENIED;
+    if (rules->audience && !any_matches(rules->audience, &out->aud))
+        return ERR_DENIED;
+    return err;
+}
+
+/* Keys of other settings are other keys. */
+static const struct auth *auth_of(struct client *cl)
+{
+    struct clients *cs = clients_of(cl);
+
+    if (cs->auth->settings != cl->core->settings) {
+        auth_free(cs->auth);
+        cs->auth = auth_new(cl->core->settings);
+    }
+    return cs->auth;
+}
 
 enum err auth_connection_token(struct client *cl, struct str token, struct jwt_claims *out)
 {
-    struct clients *cs = clients_of(cl);
-    const struct settings *s = cl->core->settings;
-    struct jwt_options options = {
-        .kind = JWT_CONNECTION,
-        .issuer = s->client_token_issuer,
-        .audience = s->client_token_audience,
-        .user_id_claim = s->client_token_user_id_claim,
-        .skip_signature = s->client_insecure_skip_token_signature_verify,
-    };
-
-    return jwt_verify(cs->keys, &options, token, clock_wall_ms() / 1000, &cs->arena, out);
+    return auth_check(auth_of(cl), JWT_CONNECTION, token, clock_wall_ms() / 1000,
+                      &clients_of(cl)->arena, out);
 }
 
 enum err auth_subscription_token(struct client *cl, struct str token, struct jwt_claims *out)
 {
-    struct clients *cs = clients_of(cl);
-    const struct settings *s = cl->core->settings;
-    bool own = s->client_subscription_token_enabled;
-    struct jwt_options options = {
-        .kind = JWT_SUBSCRIPTION,
-        .issuer = own ? s->client_subscription_token_issuer : s->client_token_issuer,
-        .audience = own ? s->client_subscription_token_audience : s->client_token_audience,
-        .user_id_claim =
-            own ? s->client_subscription_token_user_id_claim : s->client_token_user_id_claim,
-        .skip_signature = s->client_insecure_skip_token_signature_verify,
+    return auth_check(auth_of(cl), JWT_SUBSCRIPTION, token, clock_wall_ms() / 1000,
+                      &clients_of(cl)->arena, out);
+}
+
+/* --- revocation -------------------------------------------------------------------------------------- */
+
+bool auth_is_revoked(const struct client *cl, const struct jwt_claims *claims)
+{
+    struct revocation_token token = {
+        .uid = claims->jti,
+        .user = claims->user,
+        .channel = claims->channel,
+        .has_issued = claims->has_iat,
+        .issued_at = claims->iat,
     };
 
-    return jwt_verify(own ? cs->subscription_keys : cs->keys, &options, token,
-                      clock_wall_ms() / 1000, &cs->arena, out);
+    return revocation_has(cl->core->revocations, &token, clock_wall_ms() / 1000);
+}
+
+/* In CLIENT_TOKEN, in front of the jti. */
+struct kept_token {
+    int64_t issued_at;
+    bool has_issued;
+};
+
+void auth_keep_token(struct client *cl, const struct jwt_claims *claims)
+{
+    struct kept_token kept = {0};
+    struct buf text = BUF_INIT(SIZE_MAX / 4);
+
+    cl->by_token = true;
+    if (claims->jti.len > 0 || claims->has_iat) {
+        kept.issued_at = claims->iat;
+        kept.has_issued = claims->has_iat;
+        buf_add(&text, &kept, sizeof kept);
+        buf_add_str(&text, claims->jti);
+    }
+    client_set_text(cl, CLIENT_TOKEN, buf_str(&text));
+    buf_deinit(&text);
+}
+
+bool auth_kept_token(const struct client *cl, struct revocation_token *out)
+{
+    struct str text = client_text(cl, CLIENT_TOKEN);
+    struct kept_token kept = {0};
+
+    if (text.len >= sizeof kept) {
+        memcpy(&kept, text.ptr, sizeof kept);
+        text = str_cut(text, sizeof kept);
+    }
+    *out = (struct revocation_token){
+        .uid = text,
+        .user = client_user(cl),
+        .has_issued = kept.has_issued,
+        .issued_at = kept.issued_at,
+    };
+    return cl->by_token;
+}
+
+/* --- what else tokens say ---------------------------------------------------------------------------- */
+
+enum err auth_token_rights(const struct jwt_claims *claims, struct arena *a, uint32_t *flags)
+{
+    struct str allow;
+    unsigned bits = 0;
+    enum err err = json_get(claims->payload, STR("allow"), a, &allow);
+
+    if (err == OK && !json_is_null(allow)) {
+        err = caps_read_allow(allow, &bits);
+    } else {
+        struct caps *caps;
+
+        err = caps_new(claims->caps, &caps);
+        if (err == OK) {
+            bits = caps_for(caps, claims->channel);
+            caps_free(caps);
+        }
+    }
+    if (bits & ALLOW_PUBLISH)
+        *flags |= SUB_MAY_PUBLISH;
+    if (bits & ALLOW_PRESENCE)
+        *flags |= SUB_MAY_PRESENCE;
+    if (bits & ALLOW_HISTORY)
+        *flags |= SUB_MAY_HISTORY;
+    return err;
 }
 
 enum err auth_token_channels(struct arena *a, const struct jwt_claims *claims,

@@ -3,13 +3,33 @@
 
 #include "client/client.h"
 #include "codec/jwt.h"
+#include "core/revocation.h"
 
-/* OK; ERR_DENIED: invalid; ERR_EXPIRED: authentic, but its time is over. out borrows from token and
- * the arena of the command. */
+struct auth;
+
+/* The keys and rules of these settings, which it keeps a reference of. */
+struct auth *auth_new(const struct settings *s);
+void auth_free(struct auth *a);
+/* Is there any key for tokens of this kind? */
+bool auth_has_keys(const struct auth *a, enum jwt_kind kind);
+/* What checking needs no client for; also for the command line. kind: JWT_CONNECTION or
+ * JWT_SUBSCRIPTION. OK; ERR_DENIED: invalid; ERR_EXPIRED: authentic, but its time is over. out
+ * borrows from token and the arena. */
+enum err auth_check(const struct auth *a, enum jwt_kind kind, struct str token, int64_t now_s,
+                    struct arena *arena, struct jwt_claims *out) NODISCARD;
+
+/* The same with the worker's keys and the arena of the command. */
 enum err auth_connection_token(struct client *cl, struct str token,
                                struct jwt_claims *out) NODISCARD;
 enum err auth_subscription_token(struct client *cl, struct str token,
                                  struct jwt_claims *out) NODISCARD;
+/* The server API revoked it: disconnect 3500. */
+bool auth_is_revoked(const struct client *cl, const struct jwt_claims *claims);
+
+/* Keeps jti and iat of the token that the connection lives by, if it has any. */
+void auth_keep_token(struct client *cl, const struct jwt_claims *claims);
+/* What is known of it; false: the connection was not made by a token. Borrows from cl. */
+bool auth_kept_token(const struct client *cl, struct revocation_token *out);
 
 /* The channels that a connection token subscribes to. */
 struct token_channel {
@@ -21,3 +41,7 @@ enum err auth_token_channels(struct arena *a, const struct jwt_claims *claims,
                              const struct token_channel **list, size_t *count) NODISCARD;
 /* A renewed token must name just the channels that the connection got from the old one. */
 bool client_has_token_channels(struct client *cl, const struct jwt_claims *claims);
+/* What a subscription token allows besides subscribing, by its `allow`, or by `caps` that match its
+ * channel: SUB_MAY_… bits. ERR_SYNTAX, ERR_LIMIT: neither is valid. */
+enum err auth_token_rights(const struct jwt_claims *claims, struct arena *a,
+                           uint32_t *flags) NODISCARD;

@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "client/command.h"
 #include "client/subscribe.h"
+#include "core/admission.h"
 
 /* Bytes of waiting commands after which the client is not read any more. */
 #define INBOX_PAUSE_BYTES (64 * 1024)
@@ -37,6 +38,20 @@ static void keep_headers(struct client *cl, const struct transport_request *r)
     buf_deinit(&packed);
 }
 
+/* What a trusted reverse proxy says about the user: the last header of that name, which is the
+ * one that the proxy added. */
+static void keep_proxy_user(struct client *cl, const struct transport_request *r)
+{
+    struct str name = cl->core->settings->client_user_id_http_header;
+
+    for (size_t i = r->header_count; name.len > 0 && i-- > 0;) {
+        if (str_eq_nocase(r->headers[i].name, name)) {
+            client_set_text(cl, CLIENT_PROXY_USER, r->headers[i].value);
+            return;
+        }
+    }
+}
+
 struct client *client_new(struct core *core, struct transport *t,
                           const struct transport_request *request)
 {
@@ -52,6 +67,7 @@ struct client *client_new(struct core *core, struct transport *t,
     list_add_tail(&clients_of(cl)->unconnected, &cl->hub.in_user);
     if (core->script && hook_wants_headers(core->script))
         keep_headers(cl, request);
+    keep_proxy_user(cl, request);
     client_life_open(cl);
     if (core->closing)
         client_disconnect_code(cl, DISCONNECT_SHUTDOWN);
@@ -82,6 +98,8 @@ void client_unref(struct client *cl)
         return;
     CHECK(cl->transport == NULL);
     CHECK(cl->hub.subs == NULL);
+    limit_release(clients_of(cl)->limits, &cl->limit);
+    caps_free(cl->caps);
     inbox_free(cl);
     mem_free(cl->texts);
     mem_free(cl);
@@ -247,7 +265,7 @@ static void tell_disconnect(struct client *cl, uint32_t code, struct str reason)
 {
     struct script *script = cl->core->script;
 
-    if (script && hooks_has(script_hooks(script, 0), HOOK_DISCONNECT))
+    if (hook_is_set(script, 0, HOOK_DISCONNECT))
         hook_run(script, 0, HOOK_DISCONNECT,
                  &(struct hook_request){.client = cl, .code = code, .reason = reason}, on_end_seen,
                  client_ref(cl));
@@ -294,6 +312,9 @@ void client_disconnect(struct client *cl, uint32_t code, struct str reason)
 
     if (client_is_closing(cl))
         return;
+    if (cl->user_counted) /* already now: whoever it makes room for may wait for that */
+        admission_leave_user(cl->core->node->admission, client_user(cl));
+    cl->user_counted = false;
     end = mem_alloc(sizeof *end + reason.len);
     list_init(&end->in_closing);
     end->cl = client_ref(cl);
@@ -314,6 +335,7 @@ void client_disconnect_code(struct client *cl, enum disconnect code)
 void client_transport_closed(struct client *cl, uint32_t code, struct str reason)
 {
     cl->transport = NULL;
+    admission_leave(cl->core->node->admission);
     client_disconnect(cl, code,
                       reason.len ? reason : codes_disconnect(DISCONNECT_CONNECTION_CLOSED));
     client_run_closing(&clients_of(cl)->close_task); /* now: the outbox is about to go */
@@ -357,6 +379,29 @@ unsigned client_who(const struct client *cl, const struct channel_parts *parts, 
             who |= WHO_USER_LISTED;
     }
     return who;
+}
+
+/* What a capability grants never opens a private channel: that takes a token of its own. */
+static bool granted(const struct client *cl, unsigned who, enum action action, struct str channel)
+{
+    static const uint16_t rights[ACTION_COUNT] = {
+        [ACTION_PUBLISH] = SUB_MAY_PUBLISH,
+        [ACTION_PRESENCE] = SUB_MAY_PRESENCE,
+        [ACTION_HISTORY] = SUB_MAY_HISTORY,
+    };
+    const struct subscription *sub = hub_find(&cl->hub, channel);
+
+    if (sub && sub->flags & rights[action])
+        return true;
+    if (action == ACTION_SUBSCRIBE && who & WHO_PRIVATE)
+        return false;
+    return caps_for(cl->caps, channel) & 1u << action;
+}
+
+bool client_may(const struct client *cl, const struct ns *ns, unsigned who, enum action action,
+                struct str channel)
+{
+    return settings_allows(ns, who, action) || granted(cl, who, action, channel);
 }
 
 struct presence_entry client_entry(const struct client *cl, const struct subscription *sub)

@@ -10,7 +10,9 @@
  * reference, and must look at client_is_closing afterwards. */
 #pragma once
 
+#include "client/caps.h"
 #include "client/codes.h"
+#include "client/limit.h"
 #include "client/transport.h"
 #include "core/channel.h"
 #include "core/home.h"
@@ -30,6 +32,8 @@ enum client_text {
     CLIENT_CONN_INFO, /* raw */
     CLIENT_META,      /* raw; never sent to clients */
     CLIENT_HEADERS,   /* packed "name\0value\0"…, only if a hook may ask */
+    CLIENT_PROXY_USER, /* of client.user_id_http_header; until connect is done */
+    CLIENT_TOKEN,     /* struct client_token, if the token has jti or iat */
     CLIENT_TEXT_COUNT
 };
 
@@ -43,6 +47,8 @@ struct client {
     struct timer timer;          /* the next of the times below */
     uint64_t ping_ms, pong_ms, tick_ms; /* when: next ping, pong overdue, maintenance; 0: never */
     int64_t expire_at;           /* Unix seconds; 0: never */
+    struct limit_slot limit;     /* of commands */
+    struct caps *caps;           /* what it may do beyond the rules; NULL for most */
     struct client **view;        /* Lua's view of us, which holds this pointer; cleared when we go */
     uint32_t refs;
     uint8_t state;
@@ -50,6 +56,9 @@ struct client {
     bool running;                /* inside its command loop */
     bool paused;                 /* the transport was told to stop reading */
     bool refreshing;             /* the refresh hook was asked */
+    bool by_token;               /* who it is, its token said */
+    bool caps_by_hook;           /* a token's refresh leaves them alone */
+    bool user_counted;           /* of admission_enter_user */
 };
 
 /* What all clients of one worker share. */
@@ -60,7 +69,8 @@ struct clients {
     struct list unconnected;  /* clients without a user yet, by hub.in_user */
     struct list closing;      /* struct client_end */
     struct turn_task close_task;
-    struct jwt_keys *keys, *subscription_keys;
+    struct limits *limits;
+    struct auth *auth;        /* keys of tokens (client/auth.h) */
 };
 
 /* Makes them for one worker and enters the hub's and control's up-calls. */
@@ -139,6 +149,9 @@ void client_resume(struct client *cl); /* gives it back */
 
 /* Bits of enum who for this client and channel. */
 unsigned client_who(const struct client *cl, const struct channel_parts *parts, struct str channel);
+/* The rules allow it, or else a capability of the connection or of its subscription does. */
+bool client_may(const struct client *cl, const struct ns *ns, unsigned who, enum action action,
+                struct str channel);
 struct presence_entry client_entry(const struct client *cl, const struct subscription *sub);
 
 /* --- timers (client/life.c) --- */

@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "client/connecting.h"
+#include "core/admission.h"
+#include "core/control.h"
 
 /* --- ending it, well or badly ------------------------------------------------------------------------ */
 
@@ -28,6 +30,9 @@ static void make_unusable(struct connecting *c)
 
     cl->hub.outbox = cl->transport ? &cl->transport->outbox : NULL;
     subscribe_leave_all(cl);
+    if (cl->user_counted)
+        admission_leave_user(cl->core->node->admission, client_user(cl));
+    cl->user_counted = false;
     if (cl->hub.user) {
         hub_remove_client(cl->core->hub, &cl->hub);
         list_add_tail(&clients_of(cl)->unconnected, &cl->hub.in_user);
@@ -61,7 +66,9 @@ static void fail_channels(struct connecting *c, enum err err)
                                      .option = STR("channel.namespaces")});
     else
         fail_disconnect(c, DISCONNECT_INVALID_TOKEN,
-                        &(struct refusal){.cause = "the subscribe options are not valid"});
+                        &(struct refusal){.cause = err == ERR_DENIED
+                                                       ? "the capabilities are not valid"
+                                                       : "the subscribe options are not valid"});
 }
 
 static struct wire_subscribe_result_map subs_of(struct connecting *c)
@@ -121,27 +128,29 @@ static void on_subscribed_all(struct connecting *c)
 
 /* --- who it is, is settled ------------------------------------------------------------------------------ */
 
-static void enter(struct connecting *c)
+/* The user may not have more connections on this node; counts this one if the limit is on. */
+static bool user_fits(struct connecting *c)
+{
+    int64_t max = c->settings->client_user_connection_limit;
+
+    if (max == 0 || c->user.len == 0)
+        return true;
+    if (admission_enter_user(c->cl->core->node->admission, c->user, max) != OK)
+        return false;
+    c->cl->user_counted = true;
+    return true;
+}
+
+/* Nobody stands in the way any more: limits, then channels. */
+static void proceed(struct connecting *c)
 {
     struct client *cl = c->cl;
     int64_t channels_max = c->settings->client_channel_limit;
     enum err err;
 
-    if (!c->has_user) {
-        if (!c->settings->client_allow_anonymous_connect_without_token &&
-            !c->settings->client_insecure) {
-            fail_disconnect(
-                c, DISCONNECT_BAD_REQUEST,
-                &(struct refusal){
-                    .cause = "no token, and nobody else says who this is",
-                    .option = STR("client.allow_anonymous_connect_without_token")});
-            return;
-        }
-        c->has_user = true;
-    }
     list_del(&cl->hub.in_user); /* of the unconnected */
     hub_add_client(cl->core->hub, &cl->hub, c->user);
-    err = c->by_hook ? OK : connecting_add_wishes(c);
+    err = c->by_hook || c->by_proxy ? OK : connecting_add_wishes(c);
     if (err != OK) {
         fail_disconnect(c, DISCONNECT_BAD_REQUEST,
                         &(struct refusal){.cause = "the client asks for an unknown namespace",
@@ -150,15 +159,113 @@ static void enter(struct connecting *c)
         fail_disconnect(c, DISCONNECT_CHANNEL_LIMIT,
                         &(struct refusal){.cause = "too many server-side channels",
                                           .option = STR("client.channel_limit")});
+    } else if (!user_fits(c)) {
+        fail_disconnect(c, DISCONNECT_CONNECTION_LIMIT,
+                        &(struct refusal){.cause = "the user has too many connections",
+                                          .option = STR("client.user_connection_limit")});
     } else if (c->expire_at > 0 && c->expire_at <= clock_wall_ms() / 1000) {
         fail_error(c, ERROR_EXPIRED,
                    &(struct refusal){.cause = "the connection's expiry has passed"});
     } else {
         client_set_text(cl, CLIENT_CONN_INFO, c->info);
         client_set_text(cl, CLIENT_META, c->meta);
+        client_set_text(cl, CLIENT_PROXY_USER, STR_NONE);
         cl->hub.outbox = &c->held;
         connecting_subscribe(c, on_subscribed_all);
     }
+}
+
+/* --- the personal channel ------------------------------------------------------------------------------ */
+
+static void on_others_ended(void *arg, enum err err)
+{
+    struct connecting *c = arg;
+
+    if (client_is_closing(c->cl))
+        free_connecting(c);
+    else
+        proceed(c);
+}
+
+/* single_connection: whoever holds the user's channel makes room. */
+static void on_personal_presence(void *arg, enum err err, const struct presence_result *got)
+{
+    struct connecting *c = arg;
+    struct str self = client_id(c->cl);
+    struct control_order order = {
+        .kind = CONTROL_DISCONNECT,
+        .target = {.user = c->user, .whitelist = &self, .whitelist_count = 1},
+        .code = DISCONNECT_CONNECTION_LIMIT,
+        .reason = codes_disconnect(DISCONNECT_CONNECTION_LIMIT),
+    };
+
+    if (client_is_closing(c->cl))
+        free_connecting(c);
+    else if (err != OK)
+        fail_disconnect(c, DISCONNECT_SERVER_ERROR,
+                        &(struct refusal){.cause = "the engine failed"});
+    else if (got->count == 0)
+        proceed(c);
+    else
+        control_send(c->cl->core, &order, on_others_ended, c);
+}
+
+static struct str personal_channel(struct connecting *c)
+{
+    const struct settings *s = c->settings;
+    struct str ns = s->client_subscribe_to_user_personal_channel_personal_channel_namespace;
+    struct str boundary = ns.len > 0 ? s->channel_namespace_boundary : STR_NONE;
+    size_t len = ns.len + boundary.len + s->channel_user_boundary.len + c->user.len;
+    char *name = arena_alloc(&c->arena, MAX(len, 1)), *at = name;
+
+    str_put(&at, ns);
+    str_put(&at, boundary);
+    str_put(&at, s->channel_user_boundary);
+    str_put(&at, c->user);
+    return str_of(name, len);
+}
+
+static void enter_personal(struct connecting *c)
+{
+    struct str channel = personal_channel(c);
+    enum err err = connecting_add(c, channel, STR_NONE, 0);
+
+    if (err != OK)
+        fail_channels(c, err);
+    else if (c->settings->client_subscribe_to_user_personal_channel_single_connection)
+        home_presence(c->cl->core, channel, true, on_personal_presence, c);
+    else
+        proceed(c);
+}
+
+/* Nobody said who this is: anonymous, where that is allowed, or whom the reverse proxy names. */
+static bool find_user(struct connecting *c)
+{
+    struct str by_proxy = client_text(c->cl, CLIENT_PROXY_USER);
+
+    if (!c->settings->client_allow_anonymous_connect_without_token &&
+        !c->settings->client_insecure) {
+        if (by_proxy.len == 0)
+            return false;
+        c->user = arena_dup(&c->arena, by_proxy);
+        c->by_proxy = true;
+    }
+    c->has_user = true;
+    return true;
+}
+
+static void enter(struct connecting *c)
+{
+    if (!c->has_user && !find_user(c))
+        fail_disconnect(c, DISCONNECT_BAD_REQUEST,
+                        &(struct refusal){
+                            .cause = "no token, and nobody else says who this is",
+                            .option = STR("client.allow_anonymous_connect_without_token")});
+    else if (c->settings->client_subscribe_to_user_personal_channel_enabled &&
+             c->user.len > 0 && !c->by_proxy)
+        enter_personal(c);
+    else
+        proceed(c);
 }
 
 /* --- the connect hook -------------------------------------------------------------------------------------- */
@@ -181,6 +288,12 @@ static enum err take_verdict(struct connecting *c, const struct hook_verdict *v)
         c->data = arena_dup(&c->arena, v->data);
     if (v->has_expire_at)
         c->expire_at = v->expire_at;
+    if (v->caps.len > 0) {
+        caps_free(c->cl->caps);
+        c->cl->caps_by_hook = true;
+        if (caps_new(v->caps, &c->cl->caps) != OK)
+            return ERR_DENIED;
+    }
     if (v->subs.len > 0)
         err = connecting_add_object(c, v->subs, 0);
     for (size_t i = 0; i < v->channel_count && err == OK; i++)
@@ -267,6 +380,9 @@ static enum err take_claims(struct connecting *c, const struct jwt_claims *claim
     c->user = arena_dup(&c->arena, claims->user);
     c->info = arena_dup(&c->arena, claims->info);
     c->meta = arena_dup(&c->arena, claims->meta);
+    auth_keep_token(c->cl, claims);
+    if (err == OK && caps_new(claims->caps, &c->cl->caps) != OK)
+        err = ERR_DENIED;
     if (!c->settings->client_insecure)
         c->expire_at = jwt_expiry(claims, clock_wall_ms() / 1000);
     return err;
@@ -284,6 +400,9 @@ static bool check_token(struct connecting *c)
         fail_disconnect(c, DISCONNECT_INVALID_TOKEN,
                         &(struct refusal){.cause = "the token is not valid",
                                           .option = STR("client.token.hmac_secret_key")});
+    } else if (auth_is_revoked(c->cl, &claims)) {
+        fail_disconnect(c, DISCONNECT_INVALID_TOKEN,
+                        &(struct refusal){.cause = "the token was revoked"});
     } else if (claims.user.len == 0 && c->settings->client_disallow_anonymous_connection_tokens) {
         fail_disconnect(
             c, DISCONNECT_PERMISSION_DENIED,
@@ -320,6 +439,7 @@ static const struct wire_connect_request *keep_request(struct arena *a,
         subs[i] = (struct wire_subscribe_request_entry){arena_dup(a, r->subs.ptr[i].key), to};
         if (from) {
             to->recover = from->recover;
+            to->delta = arena_dup(a, from->delta);
             to->offset = from->offset;
             to->epoch = arena_dup(a, from->epoch);
         }
@@ -341,7 +461,7 @@ void cmd_connect(struct client *cl, const struct wire_command *command)
     outbox_init(&c->held, NULL, (size_t)c->settings->client_queue_max_size, cl->hub.outbox->on_fail);
     if (c->request->token.len > 0 && !check_token(c))
         return;
-    if (script && hooks_has(script_hooks(script, 0), HOOK_CONNECT))
+    if (hook_is_set(script, 0, HOOK_CONNECT))
         ask_hook(c);
     else
         enter(c);

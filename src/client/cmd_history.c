@@ -15,7 +15,7 @@ static void answer(struct pending *p, const struct history_result *got)
     struct wire_history_result result = {.epoch = got->position.epoch,
                                          .offset = got->position.offset};
 
-    if (encode_publications(a, kind_wire(p->cl->hub.kind), got->publications, got->count,
+    if (encode_publications(a, kind_wire(p->cl->hub.kind), false, got->publications, got->count,
                             &result.publications))
         client_reply(p->cl, &(struct wire_reply){.id = p->id, .history = &result});
     else
@@ -126,7 +126,7 @@ void cmd_history(struct client *cl, const struct wire_command *command)
                                          .channel = r->channel});
         return;
     }
-    hooked = script && hooks_has(script_hooks(script, (unsigned)parts.ns->index), HOOK_HISTORY);
+    hooked = hook_is_set(script, (unsigned)parts.ns->index, HOOK_HISTORY);
     if (!hooked && !command_allowed(cl, command->id, r->channel, &parts, ACTION_HISTORY))
         return;
     if (r->reverse && r->since && r->since->offset == 0) {

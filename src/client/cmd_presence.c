@@ -114,7 +114,7 @@ static void begin(struct client *cl, uint32_t id, struct str channel, bool stats
                                          .channel = channel});
         return;
     }
-    if (script && hooks_has(script_hooks(script, (unsigned)parts.ns->index), HOOK_PRESENCE)) {
+    if (hook_is_set(script, (unsigned)parts.ns->index, HOOK_PRESENCE)) {
         p = pending_begin(cl, id, channel, STR_NONE);
         hook_run(script, (unsigned)parts.ns->index, HOOK_PRESENCE,
                  &(struct hook_request){.client = cl, .channel = p->channel},

@@ -57,7 +57,7 @@ static void publish(struct publishing *w, struct str data, bool data_is_json, st
 
     if (skip_history)
         request.stream.size = 0;
-    publish_start(cl->core, w->ns, &source, &request, on_published, w);
+    publish_start(cl->core, &source, &request, on_published, w);
 }
 
 static void decide_by_rules(struct publishing *w)
@@ -145,11 +145,11 @@ void cmd_publish(struct client *cl, const struct wire_command *command)
     }
     w = mem_alloc(sizeof *w);
     w->who = client_who(cl, &parts, r->channel);
-    w->allowed = settings_allows(parts.ns, w->who, ACTION_PUBLISH);
+    w->allowed = client_may(cl, parts.ns, w->who, ACTION_PUBLISH, r->channel);
     w->settings = settings_ref(s);
     w->ns = parts.ns;
     w->pending = pending_begin(cl, command->id, r->channel, r->data);
-    if (script && hooks_has(script_hooks(script, (unsigned)parts.ns->index), HOOK_PUBLISH))
+    if (hook_is_set(script, (unsigned)parts.ns->index, HOOK_PUBLISH))
         hook_run(script, (unsigned)parts.ns->index, HOOK_PUBLISH,
                  &(struct hook_request){.client = cl,
                                         .channel = w->pending->channel,

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "client/auth.h"
 #include "client/command.h"
+#include "client/subscribe.h"
 
 static void expired(struct client *cl, uint32_t id, struct str channel)
 {
@@ -17,6 +18,44 @@ static bool has_token(struct client *cl, const struct wire_refresh_request *r)
                        &(struct refusal){.cause = r->token.len ? "the refresh hook renews connections"
                                                                : "the token is missing"});
     return false;
+}
+
+/* What only the old capabilities allowed ends. */
+static void leave_what_caps_lost(struct client *cl)
+{
+    struct subscription *next;
+
+    for (struct subscription *sub = cl->hub.subs; sub; sub = next) {
+        struct str channel = hub_channel_name(sub);
+        struct channel_parts parts;
+
+        next = sub->next_of_client;
+        if (!(sub->flags & SUB_BY_CAPS) ||
+            (channel_resolve(cl->core->settings, channel, &parts) == OK &&
+             client_may(cl, parts.ns, client_who(cl, &parts, channel), ACTION_SUBSCRIBE, channel)))
+            continue;
+        client_log_refusal(cl, UNSUBSCRIBE_SERVER,
+                           &(struct refusal){.cause = "the new token has no such capability",
+                                             .channel = channel});
+        subscribe_leave(cl, sub, UNSUBSCRIBE_SERVER, codes_unsubscribe(UNSUBSCRIBE_SERVER), true);
+    }
+}
+
+/* False: the token's capabilities are broken. */
+static bool renew_caps(struct client *cl, const struct jwt_claims *claims)
+{
+    struct caps *caps;
+
+    if (cl->caps_by_hook)
+        return true;
+    if (caps_new(claims->caps, &caps) != OK)
+        return false;
+    if (caps || cl->caps) {
+        caps_free(cl->caps);
+        cl->caps = caps;
+        leave_what_caps_lost(cl);
+    }
+    return true;
 }
 
 void cmd_refresh(struct client *cl, const struct wire_command *command)
@@ -41,6 +80,11 @@ void cmd_refresh(struct client *cl, const struct wire_command *command)
                                              .option = STR("client.token")});
         return;
     }
+    if (auth_is_revoked(cl, &claims)) {
+        command_disconnect(cl, DISCONNECT_INVALID_TOKEN,
+                           &(struct refusal){.cause = "the token of the refresh was revoked"});
+        return;
+    }
     if (!client_has_token_channels(cl, &claims)) {
         command_disconnect(cl, DISCONNECT_INSUFFICIENT_STATE,
                            &(struct refusal){.cause = "the new token names other channels"});
@@ -51,6 +95,13 @@ void cmd_refresh(struct client *cl, const struct wire_command *command)
         expired(cl, command->id, STR_NONE);
         return;
     }
+    if (!renew_caps(cl, &claims)) {
+        command_disconnect(
+            cl, DISCONNECT_INVALID_TOKEN,
+            &(struct refusal){.cause = "the capabilities of the token are not valid"});
+        return;
+    }
+    auth_keep_token(cl, &claims);
     if (claims.info.len > 0)
         client_set_text(cl, CLIENT_CONN_INFO, claims.info);
     if (claims.meta.len > 0)
@@ -99,8 +150,15 @@ static bool check_sub_refresh(struct client *cl, const struct wire_command *comm
         command_disconnect(cl, DISCONNECT_INVALID_TOKEN, &why);
         return false;
     }
+    if (auth_is_revoked(cl, claims)) {
+        why.cause = "the subscription token was revoked";
+        command_disconnect(cl, DISCONNECT_INVALID_TOKEN, &why);
+        return false;
+    }
     return true;
 }
+
+#define SUB_RIGHTS (SUB_MAY_PUBLISH | SUB_MAY_PRESENCE | SUB_MAY_HISTORY)
 
 void cmd_sub_refresh(struct client *cl, const struct wire_command *command)
 {
@@ -109,6 +167,7 @@ void cmd_sub_refresh(struct client *cl, const struct wire_command *command)
     struct wire_sub_refresh_result result = {0};
     struct subscription *sub;
     struct jwt_claims claims;
+    uint32_t rights = 0;
     int64_t expire_at;
 
     if (r->channel.len == 0) {
@@ -124,6 +183,13 @@ void cmd_sub_refresh(struct client *cl, const struct wire_command *command)
         expired(cl, command->id, r->channel);
         return;
     }
+    if (auth_token_rights(&claims, &clients_of(cl)->arena, &rights) != OK) {
+        command_disconnect(cl, DISCONNECT_INVALID_TOKEN,
+                           &(struct refusal){.cause = "the capabilities of the token are not valid",
+                                             .channel = r->channel});
+        return;
+    }
+    sub->flags = (uint16_t)((sub->flags & ~SUB_RIGHTS) | rights);
     hub_set_extra(sub, expire_at, claims.info);
     if (sub->flags & SUB_PRESENCE) {
         struct presence_entry entry = client_entry(cl, sub);

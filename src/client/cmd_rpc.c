@@ -36,7 +36,7 @@ void cmd_rpc(struct client *cl, const struct wire_command *command)
     };
     struct pending *p;
 
-    if (!by_name && !(script && hooks_has(script_hooks(script, 0), HOOK_RPC))) {
+    if (!by_name && !hook_is_set(script, 0, HOOK_RPC)) {
         bool none = !script || !hook_has_any_rpc(script);
 
         command_refuse(cl, command->id, none ? ERROR_NOT_AVAILABLE : ERROR_METHOD_NOT_FOUND,
@@ -68,7 +68,7 @@ void cmd_send(struct client *cl, const struct wire_command *command)
     struct script *script = cl->core->script;
     struct pending *p;
 
-    if (!script || !hooks_has(script_hooks(script, 0), HOOK_MESSAGE)) {
+    if (!hook_is_set(script, 0, HOOK_MESSAGE)) {
         command_disconnect(cl, DISCONNECT_NOT_AVAILABLE,
                            &(struct refusal){.cause = "nobody takes messages of clients",
                                              .option = STR("hooks.message")});

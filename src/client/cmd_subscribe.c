@@ -93,6 +93,11 @@ static void decide_by_rules(struct pending *p, struct asking *a)
         start(p, &a->plan, a->who, &a->wish);
         return;
     }
+    if (client_may(p->cl, a->plan.ns, a->who, ACTION_SUBSCRIBE, a->plan.channel)) {
+        a->plan.flags |= SUB_BY_CAPS;
+        start(p, &a->plan, a->who, &a->wish);
+        return;
+    }
     command_refuse(
         p->cl, p->id, ERROR_PERMISSION_DENIED,
         &(struct refusal){
@@ -164,6 +169,17 @@ static bool check_token(struct client *cl, uint32_t id, const struct wire_subscr
                            &(struct refusal){.cause = "the subscription token is for another "
                                                       "channel, user or client",
                                              .channel = r->channel});
+        return false;
+    }
+    if (auth_is_revoked(cl, &claims) ||
+        auth_token_rights(&claims, &clients_of(cl)->arena, &plan->flags) != OK) {
+        bool revoked = auth_is_revoked(cl, &claims);
+
+        command_disconnect(
+            cl, DISCONNECT_INVALID_TOKEN,
+            &(struct refusal){.cause = revoked ? "the subscription token was revoked"
+                                               : "the capabilities of the token are not valid",
+                              .channel = r->channel});
         return false;
     }
     plan->expire_at = jwt_expiry(&claims, clock_wall_ms() / 1000);
@@ -262,6 +278,8 @@ void cmd_subscribe(struct client *cl, const struct wire_command *command)
     if (!check_request(cl, command->id, r, &parts))
         return;
     plan.ns = parts.ns;
+    if (hook_is_set(script, (unsigned)parts.ns->index, HOOK_SUB_REFRESH))
+        plan.flags &= ~(uint32_t)SUB_CLIENT_REFRESH; /* the server renews it */
     if (r->token.len > 0 && !check_token(cl, command->id, r, &plan, &wish))
         return;
     a = asking_new(cl, &plan, &wish);
@@ -269,8 +287,8 @@ void cmd_subscribe(struct client *cl, const struct wire_command *command)
     a->who = client_who(cl, &parts, r->channel);
     a->pending = pending_begin(cl, command->id, r->channel, r->data);
     a->plan.channel = a->pending->channel;
-    if (script && !closed_to(a->who, r) &&
-        hooks_has(script_hooks(script, (unsigned)parts.ns->index), HOOK_SUBSCRIBE)) {
+    if (!closed_to(a->who, r) &&
+        hook_is_set(script, (unsigned)parts.ns->index, HOOK_SUBSCRIBE)) {
         struct hook_request request = {
             .client = cl,
             .channel = a->pending->channel,

@@ -21,6 +21,23 @@ static void refuse_early(struct client *cl, const char *cause)
     command_disconnect(cl, DISCONNECT_BAD_REQUEST, &(struct refusal){.cause = cause});
 }
 
+/* Over a limit. What gets no reply ends the connection. */
+static void refuse_limited(struct client *cl, const struct wire_command *command)
+{
+    struct limits *limits = clients_of(cl)->limits;
+    struct wire_error error = codes_error(ERROR_TOO_MANY_REQUESTS);
+    bool answered = command->id != 0;
+
+    if (limit_may_log(limits, &cl->limit))
+        client_log_refusal(cl, answered ? ERROR_TOO_MANY_REQUESTS : DISCONNECT_TOO_MANY_REQUESTS,
+                           &(struct refusal){.cause = "too many commands in a short time",
+                                             .option = limit_option(limits)});
+    if (answered)
+        client_reply_error(cl, command->id, &error);
+    else
+        client_disconnect_code(cl, DISCONNECT_TOO_MANY_REQUESTS);
+}
+
 void command_run(struct client *cl, const struct wire_command *command)
 {
     enum method method = wire_command_method(command);
@@ -39,6 +56,8 @@ void command_run(struct client *cl, const struct wire_command *command)
         refuse_early(cl, "a second connect command");
     else if (handlers[method] == NULL)
         refuse_early(cl, "an unknown command");
+    else if (!limit_take(clients_of(cl)->limits, &cl->limit, method))
+        refuse_limited(cl, command);
     else
         handlers[method](cl, command);
 }
@@ -107,7 +126,7 @@ bool command_allowed(struct client *cl, uint32_t id, struct str channel,
 {
     unsigned who = client_who(cl, parts, channel);
 
-    if (settings_allows(parts->ns, who, action))
+    if (client_may(cl, parts->ns, who, action, channel))
         return true;
     command_refuse(
         cl, id, ERROR_PERMISSION_DENIED,

@@ -65,7 +65,7 @@ static enum err read_options(struct arena *a, struct str options, struct connect
 }
 
 enum err connecting_add(struct connecting *c, struct str channel, struct str options,
-                        uint16_t flags)
+                        uint32_t flags)
 {
     struct connecting_channel *ch;
     struct channel_parts parts;
@@ -84,7 +84,7 @@ enum err connecting_add(struct connecting *c, struct str channel, struct str opt
     return read_options(&c->arena, arena_dup(&c->arena, options), ch);
 }
 
-enum err connecting_add_object(struct connecting *c, struct str subs, uint16_t flags)
+enum err connecting_add_object(struct connecting *c, struct str subs, uint32_t flags)
 {
     struct json_iter it = json_iter(subs);
     struct str channel, options;
@@ -106,9 +106,10 @@ static bool wish_granted(struct connecting *c, struct str channel,
 
     if (!channel_name_valid(c->settings, channel, parts))
         return false;
-    if (script && hooks_has(script_hooks(script, (unsigned)parts->ns->index), HOOK_SUBSCRIBE))
+    if (hook_is_set(script, (unsigned)parts->ns->index, HOOK_SUBSCRIBE))
         return false; /* the hook decides about subscribe commands only */
-    return settings_allows(parts->ns, client_who(c->cl, parts, channel), ACTION_SUBSCRIBE);
+    return client_may(c->cl, parts->ns, client_who(c->cl, parts, channel), ACTION_SUBSCRIBE,
+                      channel);
 }
 
 enum err connecting_add_wishes(struct connecting *c)
@@ -178,6 +179,7 @@ static struct subscribe_wish wish_for(const struct connecting *c,
 
         if (str_eq(c->request->subs.ptr[i].key, ch->plan.channel) && r) {
             wish.recover = r->recover;
+            wish.delta = str_eq(r->delta, STR("fossil"));
             wish.since = (struct stream_position){r->offset, r->epoch};
         }
     }

@@ -25,6 +25,7 @@ struct connecting {
     struct outbox held;           /* pushes that must not overtake the connect reply */
     const struct wire_connect_request *request; /* a copy */
     bool by_token, has_user, by_hook;
+    bool by_proxy;                /* client.user_id_http_header says who it is */
     struct str user, info, meta, data;
     int64_t expire_at;
     struct connecting_channel *channels;
@@ -36,9 +37,9 @@ struct connecting {
 /* Adds a channel once; options: a raw JSON object of subscribe options, or empty. ERR_NOT_FOUND: no
  * such namespace. ERR_SYNTAX: the options are broken. */
 enum err connecting_add(struct connecting *c, struct str channel, struct str options,
-                        uint16_t flags) NODISCARD;
+                        uint32_t flags) NODISCARD;
 /* Those of a raw JSON object channel → options. */
-enum err connecting_add_object(struct connecting *c, struct str subs, uint16_t flags) NODISCARD;
+enum err connecting_add_object(struct connecting *c, struct str subs, uint32_t flags) NODISCARD;
 /* The channels the client asks for in its connect command, where it may. ERR_NOT_FOUND as above. */
 enum err connecting_add_wishes(struct connecting *c) NODISCARD;
 /* Starts all; on_done is called when every answer is there, maybe at once (none). */

@@ -2,7 +2,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "client/client.h"
+#include "client/auth.h"
+#include "client/command.h"
 #include "client/subscribe.h"
 
 static bool listed(const struct control_target *t, struct str id)
@@ -121,6 +122,51 @@ static void order_refresh(struct client *cl, const struct control_order *order)
     client_set_expiry(cl, order->expire_at, true);
 }
 
+/* --- revoked tokens --- */
+
+static void end_if_revoked(void *arg, struct hub_client *hc)
+{
+    struct client *cl = client_of(hc);
+    int64_t now_s = clock_wall_ms() / 1000;
+    struct revocation_token token;
+
+    if (client_is_closing(cl) || !auth_kept_token(cl, &token) ||
+        !revocation_has(cl->core->revocations, &token, now_s))
+        return;
+    command_disconnect(cl, DISCONNECT_INVALID_TOKEN,
+                       &(struct refusal){.cause = "the token of the connection was revoked"});
+}
+
+/* Enters it in this worker's table; connections that live by such a token end. */
+static void order_revoke(struct core *core, const struct control_order *order)
+{
+    const struct control_revoke *r = &order->revoke;
+    struct revocations *table = core->revocations;
+    int64_t now_s = clock_wall_ms() / 1000;
+    struct list *clients;
+    enum err err;
+
+    if (r->uid.len > 0)
+        err = revocation_add_token(table, r->uid, order->expire_at, now_s);
+    else
+        err = revocation_add_user(table, order->target.user, r->channel, r->issued_before,
+                                  order->expire_at, now_s);
+    if (err != OK) {
+        LOG_WITH(LOG_ERROR, "a revocation is lost: there are too many",
+                 LOG_I("limit", REVOCATIONS_MAX));
+        return;
+    }
+    if (r->uid.len > 0) {
+        hub_each_client(core->hub, end_if_revoked, NULL);
+        return;
+    }
+    clients = hub_clients_of(core->hub, order->target.user);
+    if (clients) {
+        list_each_safe (clients, it)
+            end_if_revoked(NULL, container_of(it, struct hub_client, in_user));
+    }
+}
+
 void client_order(struct client *cl, const struct control_order *order)
 {
     switch (order->kind) {
@@ -136,13 +182,20 @@ void client_order(struct client *cl, const struct control_order *order)
     case CONTROL_REFRESH:
         order_refresh(cl, order);
         break;
+    case CONTROL_REVOKE: /* is no client's order */
+        break;
     }
 }
 
 void client_control(struct core *core, const struct control_order *order)
 {
-    struct list *clients = hub_clients_of(core->hub, order->target.user);
+    struct list *clients;
 
+    if (order->kind == CONTROL_REVOKE) {
+        order_revoke(core, order);
+        return;
+    }
+    clients = hub_clients_of(core->hub, order->target.user);
     if (clients == NULL)
         return;
     list_each_safe (clients, it) { /* nobody leaves the list before the turn's end */

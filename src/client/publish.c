@@ -1,6 +1,7 @@
 #include "client/publish.h"
 
 #include "base/mem.h"
+#include "core/channel.h"
 
 /* A publication while the transform hook looks at it. */
 struct transforming {
@@ -39,7 +40,7 @@ static void on_transformed(void *arg, const struct hook_verdict *v)
     mem_free(t);
 }
 
-static void transform(struct core *core, const struct ns *ns,
+static void transform(struct core *core, unsigned ns_index,
                       const struct publication_source *source,
                       const struct publish_request *request, publish_done_fn *fn, void *arg)
 {
@@ -71,15 +72,19 @@ static void transform(struct core *core, const struct ns *ns,
         .data_is_binary = !source->data_is_json,
         .tags = t->source.tags,
     };
-    hook_run(core->script, (unsigned)ns->index, HOOK_TRANSFORM, &hook, on_transformed, t);
+    hook_run(core->script, ns_index, HOOK_TRANSFORM, &hook, on_transformed, t);
 }
 
-void publish_start(struct core *core, const struct ns *ns, const struct publication_source *source,
+void publish_start(struct core *core, const struct publication_source *source,
                    const struct publish_request *request, publish_done_fn *fn, void *arg)
 {
-    if (core->script &&
-        hooks_has(script_hooks(core->script, (unsigned)ns->index), HOOK_TRANSFORM))
-        transform(core, ns, source, request, fn, arg);
+    struct channel_parts parts;
+
+    /* by name: whoever waited for a hook may come from before a reload */
+    if (hook_is_set_anywhere(core->script, HOOK_TRANSFORM) &&
+        channel_resolve(core->settings, source->channel, &parts) == OK &&
+        hook_is_set(core->script, (unsigned)parts.ns->index, HOOK_TRANSFORM))
+        transform(core, (unsigned)parts.ns->index, source, request, fn, arg);
     else
         home_publish(core, publication_new(source), request, fn, arg);
 }

@@ -9,5 +9,5 @@
  * hook failed. */
 typedef void publish_done_fn(void *arg, enum err err, struct stream_position position);
 /* source and request are borrowed. fn is called exactly once, maybe before the call returns. */
-void publish_start(struct core *core, const struct ns *ns, const struct publication_source *source,
+void publish_start(struct core *core, const struct publication_source *source,
                    const struct publish_request *request, publish_done_fn *fn, void *arg);

@@ -12,7 +12,7 @@ struct frame *client_reply_frame(struct client *cl, const struct wire_reply *rep
 
     buf_clear(scratch);
     wire_add_reply(kind_wire(cl->hub.kind), scratch, reply);
-    f = kind_dress(cl->hub.kind, buf_str(scratch));
+    f = kind_dress(cl->core, cl->hub.kind, buf_str(scratch));
     if (scratch->cap > SCRATCH_KEPT_BYTES)
         buf_deinit(scratch);
     return f;

@@ -47,13 +47,37 @@ static bool overridden(struct str override, struct str name, bool option)
     return result;
 }
 
+static bool allows_fossil(const struct channel_options *o)
+{
+    for (size_t i = 0; i < o->allowed_delta_types.count; i++) {
+        if (str_eq(o->allowed_delta_types.items[i], STR("fossil")))
+            return true;
+    }
+    return false;
+}
+
+/* Cache mode may recover unasked; then nobody wants an error when there is nothing. */
+static void decide_recovery(struct subscribe_plan *plan, const struct subscribe_wish *wish)
+{
+    const struct channel_options *o = &plan->ns->opt;
+    bool cache = o->force_recovery_mode == CHANNEL_FORCE_RECOVERY_MODE_CACHE;
+
+    if (!wish->recover && !(cache && o->auto_cache_recover))
+        return;
+    plan->recovery = cache ? RECOVERY_CACHE : RECOVERY_STREAM;
+    plan->was_recovering = true;
+    plan->require_recovered = plan->require_recovered && wish->recover;
+}
+
 void subscribe_decide(const struct client *cl, struct subscribe_plan *plan, unsigned who,
                       const struct subscribe_wish *wish)
 {
     const struct channel_options *o = &plan->ns->opt;
     struct str over = wish->override;
-    bool may_history = settings_allows(plan->ns, who, ACTION_HISTORY);
-    bool may_presence = settings_allows(plan->ns, who, ACTION_PRESENCE);
+    bool may_history = plan->flags & SUB_MAY_HISTORY ||
+                       client_may(cl, plan->ns, who, ACTION_HISTORY, plan->channel);
+    bool may_presence = plan->flags & SUB_MAY_PRESENCE ||
+                        client_may(cl, plan->ns, who, ACTION_PRESENCE, plan->channel);
     bool join_leave = overridden(over, STR("join_leave"), o->join_leave);
     bool recoverable = overridden(over, STR("force_recovery"), o->force_recovery) ||
                        (wish->recoverable && (o->allow_recovery || may_history));
@@ -73,8 +97,10 @@ void subscribe_decide(const struct client *cl, struct subscribe_plan *plan, unsi
         plan->flags |= SUB_POSITIONED;
     if (recoverable)
         plan->flags |= SUB_RECOVERABLE;
-    if (recoverable && wish->recover)
-        plan->recovery = RECOVERY_STREAM;
+    if (wish->delta && allows_fossil(o) && plan->filter == NULL)
+        plan->flags |= SUB_DELTA; /* a filter would break the chain of patches */
+    if (recoverable)
+        decide_recovery(plan, wish);
     plan->since = wish->since;
 }
 
@@ -104,12 +130,17 @@ static struct subscription *enter(struct flight *f, const struct subscribe_answe
 {
     struct client *cl = f->cl;
     struct hub *hub = cl->core->hub;
-    struct subscription *sub = hub_subscribe(hub, &cl->hub, f->plan.channel, f->plan.flags,
-                                             (uint16_t)f->plan.ns->index);
+    struct subscription *sub = hub_subscribe(hub, &cl->hub, f->plan.channel, f->plan.flags);
 
     if (f->plan.flags & SUB_POSITIONED)
         hub_set_position(hub, sub, answer->top.offset, answer->top.epoch);
     hub_set_extra(sub, f->plan.expire_at, f->plan.chan_info);
+    if (f->plan.filter) {
+        hub_set_filter(sub, f->plan.filter);
+        f->plan.filter = NULL;
+    }
+    if (f->plan.flags & SUB_DELTA && answer->count > 0)
+        sub->flags |= SUB_HAS_BASE; /* what is recovered ends at the top */
     return sub;
 }
 
@@ -129,6 +160,7 @@ static void on_subscribed(void *arg, enum err err, const struct subscribe_answer
     f->fn(f->arg, err, &f->plan, answer, sub);
     if (sub && f->cancelled)
         subscribe_leave(cl, sub, UNSUBSCRIBE_SERVER, codes_unsubscribe(UNSUBSCRIBE_SERVER), true);
+    filter_free(f->plan.filter);
     settings_unref(f->settings);
     client_unref(cl);
     mem_free(f);
@@ -182,6 +214,7 @@ enum err subscribe_start(struct client *cl, const struct subscribe_plan *plan,
         .recovery = plan->recovery,
         .since = plan->since,
         .recovery_limit = s->client_recovery_max_publication_limit,
+        .filter = plan->filter,
     };
     struct flight *f;
     char *at;
@@ -228,6 +261,7 @@ bool subscribe_result(const struct client *cl, struct arena *a, const struct sub
         .was_recovering = plan->was_recovering,
         .recovered = answer->recovered,
         .data = plan->data,
+        .delta = plan->flags & SUB_DELTA,
     };
     if (plan->expire_at > 0 && plan->flags & SUB_CLIENT_REFRESH) {
         out->expires = true;
@@ -238,23 +272,27 @@ bool subscribe_result(const struct client *cl, struct arena *a, const struct sub
         /* a recovered client walks the publications from where it was */
         out->offset = answer->recovered ? plan->since.offset : answer->top.offset;
     }
-    return encode_publications(a, kind_wire(cl->hub.kind), answer->publications, answer->count,
-                               &out->publications);
+    return encode_publications(a, kind_wire(cl->hub.kind), plan->flags & SUB_DELTA,
+                               answer->publications, answer->count, &out->publications);
 }
 
 /* --- leaving --------------------------------------------------------------------------------------- */
 
-static void tell_unsubscribe(struct client *cl, const struct subscription *sub, uint32_t code,
+static void tell_unsubscribe(struct client *cl, struct str channel, uint32_t code,
                              struct str reason)
 {
     struct script *script = cl->core->script;
+    struct channel_parts parts;
+    unsigned row = 0; /* a reload may have taken the namespace away */
 
-    if (script && hooks_has(script_hooks(script, sub->ns_index), HOOK_UNSUBSCRIBE))
-        hook_run(script, sub->ns_index, HOOK_UNSUBSCRIBE,
-                 &(struct hook_request){.client = cl,
-                                        .channel = hub_channel_name(sub),
-                                        .code = code,
-                                        .reason = reason},
+    if (!hook_is_set_anywhere(script, HOOK_UNSUBSCRIBE))
+        return;
+    if (channel_resolve(cl->core->settings, channel, &parts) == OK)
+        row = (unsigned)parts.ns->index;
+    if (hook_is_set(script, row, HOOK_UNSUBSCRIBE))
+        hook_run(script, row, HOOK_UNSUBSCRIBE,
+                 &(struct hook_request){
+                     .client = cl, .channel = channel, .code = code, .reason = reason},
                  NULL, NULL);
 }
 
@@ -270,7 +308,7 @@ void subscribe_leave(struct client *cl, struct subscription *sub, uint32_t code,
     };
 
     home_unsubscribe(cl->core, &request);
-    tell_unsubscribe(cl, sub, code, reason);
+    tell_unsubscribe(cl, channel, code, reason);
     hub_unsubscribe(cl->core->hub, sub);
     if (push) {
         struct wire_unsubscribe body = {.code = code, .reason = reason};

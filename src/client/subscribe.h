@@ -8,11 +8,12 @@
 struct subscribe_plan {
     struct str channel;
     const struct ns *ns;
-    uint16_t flags;            /* SUB_… */
+    uint32_t flags;            /* SUB_… */
     enum recovery_mode recovery;
     struct stream_position since;
     bool require_recovered;
     bool was_recovering;       /* the client asked for recovery, possible or not */
+    struct filter *filter;     /* tags it wants; owned, subscribe_start takes it; NULL: all */
     int64_t expire_at;         /* Unix seconds; 0: never */
     struct str chan_info;      /* raw */
     struct str data;           /* raw; for the subscribe result */
@@ -21,6 +22,7 @@ struct subscribe_plan {
 /* What a client wishes and what overrules the namespace's options. */
 struct subscribe_wish {
     bool positioned, recoverable, join_leave, recover;
+    bool delta;                /* fossil */
     struct stream_position since;
     struct str override;       /* raw JSON object, or empty */
 };
@@ -34,7 +36,8 @@ void subscribe_decide(const struct client *cl, struct subscribe_plan *plan, unsi
  * exactly once, never inline; answer and plan are borrowed. */
 typedef void subscribe_done_fn(void *arg, enum err err, const struct subscribe_plan *plan,
                                const struct subscribe_answer *answer, struct subscription *sub);
-/* ERR_EXISTS: subscribed, or on its way. ERR_LIMIT: client.channel_limit. Then fn is not called. */
+/* ERR_EXISTS: subscribed, or on its way. ERR_LIMIT: client.channel_limit. Then fn is not called and
+ * plan->filter stays the caller's. */
 enum err subscribe_start(struct client *cl, const struct subscribe_plan *plan,
                          subscribe_done_fn *fn, void *arg) NODISCARD;
 /* Could it start? */

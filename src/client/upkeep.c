@@ -18,7 +18,7 @@ static bool has_refresh_hook(const struct client *cl)
 {
     struct script *script = cl->core->script;
 
-    return script && hooks_has(script_hooks(script, 0), HOOK_REFRESH);
+    return hook_is_set(script, 0, HOOK_REFRESH);
 }
 
 bool client_refreshes_itself(const struct client *cl)
@@ -44,22 +44,26 @@ static void end_expired(struct client *cl, const char *cause)
                                          .option = STR("client.expired_close_delay")});
 }
 
+/* A refresh hook's answer gives more time. */
+static bool renewed(const struct hook_verdict *v)
+{
+    return v->outcome == VERDICT_ALLOW && !v->expired &&
+           (!v->has_expire_at || v->expire_at == 0 || v->expire_at > clock_wall_ms() / 1000);
+}
+
 static void on_refreshed(void *arg, const struct hook_verdict *v)
 {
     struct client *cl = arg;
-    bool renewed = v->outcome == VERDICT_ALLOW && !v->expired &&
-                   (!v->has_expire_at || v->expire_at == 0 ||
-                    v->expire_at > clock_wall_ms() / 1000);
 
     cl->refreshing = false;
     if (!client_is_closing(cl)) {
         if (v->outcome == VERDICT_DISCONNECT)
             client_disconnect(cl, v->code, v->message);
-        else if (!renewed)
+        else if (!renewed(v))
             end_expired(cl, "the refresh hook did not renew the connection");
         else
             client_set_expiry(cl, v->has_expire_at ? v->expire_at : 0, false);
-        if (renewed && v->info.len > 0)
+        if (renewed(v) && v->info.len > 0)
             client_set_text(cl, CLIENT_CONN_INFO, v->info);
     }
     client_unref(cl);
@@ -181,6 +185,53 @@ static void end_subscription(struct client *cl, struct subscription *sub)
     subscribe_leave(cl, sub, UNSUBSCRIBE_EXPIRED, codes_unsubscribe(UNSUBSCRIBE_EXPIRED), true);
 }
 
+/* The server renews it, if its sub_refresh hook says so. */
+struct renewal {
+    struct client *cl;
+    struct str channel;
+};
+
+static void on_sub_refreshed(void *arg, const struct hook_verdict *v)
+{
+    struct renewal *r = arg;
+    struct client *cl = r->cl;
+    struct subscription *sub = client_is_closing(cl) ? NULL : hub_find(&cl->hub, r->channel);
+
+    if (sub && sub->flags & SUB_REFRESHING) {
+        sub->flags &= ~(uint32_t)SUB_REFRESHING;
+        if (v->outcome == VERDICT_DISCONNECT)
+            client_disconnect(cl, v->code, v->message);
+        else if (renewed(v))
+            hub_set_extra(sub, v->has_expire_at ? v->expire_at : 0,
+                          v->info.len > 0 ? v->info : sub->extra->chan_info);
+        else
+            end_subscription(cl, sub);
+    }
+    str_free(&r->channel);
+    client_unref(cl);
+    mem_free(r);
+}
+
+static void expire_subscription(struct client *cl, struct subscription *sub)
+{
+    struct script *script = cl->core->script;
+    struct channel_parts parts;
+    struct renewal *r;
+
+    if (sub->flags & (SUB_CLIENT_REFRESH | SUB_REFRESHING) ||
+        channel_resolve(cl->core->settings, hub_channel_name(sub), &parts) != OK ||
+        !hook_is_set(script, (unsigned)parts.ns->index, HOOK_SUB_REFRESH)) {
+        if (!(sub->flags & SUB_REFRESHING))
+            end_subscription(cl, sub);
+        return;
+    }
+    sub->flags |= SUB_REFRESHING;
+    r = mem_alloc(sizeof *r);
+    *r = (struct renewal){client_ref(cl), str_dup(hub_channel_name(sub))};
+    hook_run(script, (unsigned)parts.ns->index, HOOK_SUB_REFRESH,
+             &(struct hook_request){.client = cl, .channel = r->channel}, on_sub_refreshed, r);
+}
+
 void client_maintain(struct client *cl)
 {
     const struct settings *s = cl->core->settings;
@@ -193,7 +244,7 @@ void client_maintain(struct client *cl)
 
         next = sub->next_of_client;
         if (is_expired(cl, sub))
-            end_subscription(cl, sub);
+            expire_subscription(cl, sub);
         else if (sub->flags & SUB_POSITIONED && now_s - sub->checked_s >= delay_s &&
                  channel_resolve(s, hub_channel_name(sub), &parts) == OK)
             check_position(cl, sub, parts.ns);

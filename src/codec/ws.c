@@ -15,6 +15,7 @@
 
 struct head {
     bool fin;
+    bool compressed;
     uint8_t opcode;
     uint8_t mask[4];
     uint64_t len;
@@ -26,6 +27,7 @@ struct ws_partial {
     bool in_frame;   /* payload of `head` is still to come */
     bool in_message; /* a fragmented or unfinished message is being put together */
     bool text;       /* that message must be UTF-8 */
+    bool compressed; /* and is to be expanded first */
     uint8_t phase;   /* place in the mask */
     uint8_t control_len;
     struct head head;
@@ -74,7 +76,7 @@ static uint64_t big_endian(const uint8_t *p, size_t n)
 
 /* Reads a frame header out of n bytes. Returns its size, 0 when more bytes are needed, -1 when it
  * breaks the protocol, which is noticed at the first byte that shows it. */
-static int read_head(const uint8_t *p, size_t n, struct head *out)
+static int read_head(const uint8_t *p, size_t n, bool deflate, struct head *out)
 {
     size_t extra;
 
@@ -82,9 +84,12 @@ static int read_head(const uint8_t *p, size_t n, struct head *out)
         return 0;
     out->fin = p[0] & 0x80;
     out->opcode = p[0] & 0x0F;
-    if (p[0] & 0x70) /* no extension was agreed on */
+    out->compressed = p[0] & 0x40;
+    if (p[0] & 0x30) /* no extension that we know */
         return -1;
     if ((out->opcode & 0x7) > 2)
+        return -1;
+    if (out->compressed && (!deflate || is_control(out->opcode) || out->opcode == WS_CONTINUATION))
         return -1;
     if (is_control(out->opcode) && !out->fin)
         return -1;
@@ -138,13 +143,13 @@ static enum ws_event fail(struct ws_frame *out, enum ws_code code)
 
 /* Takes a header from what was kept and what arrived. As read_head, the bytes being consumed unless
  * they are wrong. */
-static int take_head(struct ws_input *in, char **bytes, size_t *n, struct head *out)
+static int take_head(struct ws_input *in, bool deflate, char **bytes, size_t *n, struct head *out)
 {
     struct ws_partial *p = in->partial;
     int size;
 
     if (!p || p->head_len == 0) {
-        size = read_head((const uint8_t *)*bytes, *n, out);
+        size = read_head((const uint8_t *)*bytes, *n, deflate, out);
         if (size > 0)
             advance(bytes, n, (size_t)size);
         if (size != 0 || *n == 0)
@@ -158,7 +163,7 @@ static int take_head(struct ws_input *in, char **bytes, size_t *n, struct head *
     for (size = 0; size == 0 && *n > 0;) {
         p->head_bytes[p->head_len++] = (uint8_t) * *bytes;
         advance(bytes, n, 1);
-        size = read_head(p->head_bytes, p->head_len, out);
+        size = read_head(p->head_bytes, p->head_len, deflate, out);
     }
     if (size != 0)
         p->head_len = 0;
@@ -218,9 +223,10 @@ static enum ws_event take_whole(const struct head *h, char **bytes, size_t *n, s
     advance(bytes, n, payload.len);
     if (is_control(h->opcode))
         return take_control(h->opcode, payload, out);
-    if (h->opcode == WS_TEXT && !utf8_valid(payload))
+    if (h->opcode == WS_TEXT && !h->compressed && !utf8_valid(payload))
         return fail(out, WS_CODE_INVALID);
     out->opcode = (enum ws_opcode)h->opcode;
+    out->compressed = h->compressed;
     out->payload = payload;
     return WS_GOT_MESSAGE;
 }
@@ -237,6 +243,7 @@ static void begin_frame(struct ws_partial *p, const struct head *h, size_t messa
     if (h->opcode != WS_CONTINUATION) {
         p->in_message = true;
         p->text = h->opcode == WS_TEXT;
+        p->compressed = h->compressed;
         p->utf8 = UTF8_STATE_INIT;
         p->fragments = 0;
         p->message = BUF_INIT(message_max);
@@ -259,7 +266,7 @@ static int take_part(struct ws_partial *p, char **bytes, size_t *n)
         p->control_len = (uint8_t)(p->control_len + part.len);
         return 0;
     }
-    if (p->text && !utf8_feed(&p->utf8, part))
+    if (p->text && !p->compressed && !utf8_feed(&p->utf8, part))
         return WS_CODE_INVALID;
     buf_add_str(&p->message, part);
     /* A reload may have lowered the limit, but never below what this buffer was born with. */
@@ -268,17 +275,19 @@ static int take_part(struct ws_partial *p, char **bytes, size_t *n)
 
 static enum ws_event end_message(struct ws_partial *p, struct ws_frame *out)
 {
-    if (p->text && !utf8_complete(&p->utf8))
+    if (p->text && !p->compressed && !utf8_complete(&p->utf8))
         return fail(out, WS_CODE_INVALID);
     p->in_message = false; /* the bytes stay until the next call */
     out->opcode = p->text ? WS_TEXT : WS_BINARY;
+    out->compressed = p->compressed;
     out->payload = buf_str(&p->message);
     return WS_GOT_MESSAGE;
 }
 
-enum ws_event ws_next(struct ws_input *in, size_t message_max, char **bytes, size_t *n,
+enum ws_event ws_next(struct ws_input *in, const struct ws_terms *terms, char **bytes, size_t *n,
                       struct ws_frame *out)
 {
+    size_t message_max = terms->message_max;
     struct ws_partial *p = in->partial;
     struct head head;
     int code;
@@ -288,7 +297,7 @@ enum ws_event ws_next(struct ws_input *in, size_t message_max, char **bytes, siz
     for (;;) {
         p = in->partial;
         if (!p || !p->in_frame) {
-            int size = take_head(in, bytes, n, &head);
+            int size = take_head(in, terms->deflate, bytes, n, &head);
 
             if (size == 0)
                 return WS_MORE;

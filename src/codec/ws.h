@@ -33,6 +33,12 @@ enum ws_code {
 
 /* ---- input ---- */
 
+/* What a connection may send. */
+struct ws_terms {
+    size_t message_max; /* bytes of a message as it is on the wire */
+    bool deflate;       /* permessage-deflate was agreed on */
+};
+
 struct ws_partial; /* a frame or message that is not complete yet */
 
 struct ws_input {
@@ -52,12 +58,13 @@ struct ws_frame {
     struct str payload; /* valid until the next call on this input */
     enum ws_opcode opcode;
     enum ws_code code;
+    bool compressed; /* a message to be expanded; if it is text, nobody has looked whether it is */
 };
 
 /* Takes the next event out of *bytes, which is changed in place and moved on. A message may have at
- * most message_max bytes, whatever its header announces: no memory is taken for more than arrived.
- */
-enum ws_event ws_next(struct ws_input *in, size_t message_max, char **bytes, size_t *n,
+ * most terms->message_max bytes, whatever its header announces: no memory is taken for more than
+ * arrived. */
+enum ws_event ws_next(struct ws_input *in, const struct ws_terms *terms, char **bytes, size_t *n,
                       struct ws_frame *out);
 void ws_input_deinit(struct ws_input *in);
 size_t ws_input_memory(const struct ws_input *in); /* bytes it owns now */
@@ -66,6 +73,11 @@ size_t ws_input_memory(const struct ws_input *in); /* bytes it owns now */
 
 /* The header of an unmasked, unfragmented frame; returns its length. */
 size_t ws_header(char out[WS_HEADER_MAX], enum ws_opcode opcode, size_t len);
+/* Says in such a header that the payload is a compressed message. */
+static inline void ws_header_compressed(char out[WS_HEADER_MAX])
+{
+    out[0] = (char)(out[0] | 0x40);
+}
 /* A whole close frame, the reason cut to fit at the end of a character; WS_CODE_NONE: an empty one.
  * Returns its length. */
 size_t ws_close_frame(char out[WS_CLOSE_FRAME_MAX], uint32_t code, struct str reason);
@@ -82,6 +94,9 @@ void ws_accept_key(struct str key, char out[WS_ACCEPT_LEN]);
 bool ws_next_token(struct str *list, struct str *token);
 /* Is token, in any case, an element of the list? */
 bool ws_list_has(struct str list, struct str token);
+/* Does a Sec-WebSocket-Extensions header offer permessage-deflate, whatever its parameters? What
+ * stands behind a string without an end is not looked at. */
+bool ws_offers_deflate(struct str offers);
 /* Does text match a pattern of * ? [abc] [a-z] [!a] {a,b} \x? Nothing separates: * matches any run
  * of bytes. Braces in braces or in a row go 8 deep; a broken pattern matches nothing. Pattern ×
  * text steps at most for each combination of alternatives. */

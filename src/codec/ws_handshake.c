@@ -65,6 +65,45 @@ bool ws_list_has(struct str list, struct str token)
     return false;
 }
 
+/* Where the element of a list that begins at i ends: at a comma that is not in a quoted string, or
+ * at the end. SIZE_MAX: a string in it does not end. */
+static size_t element_end(struct str list, size_t i)
+{
+    bool quoted = false;
+
+    for (; i < list.len; i++) {
+        char c = list.ptr[i];
+
+        if (c == '"')
+            quoted = !quoted;
+        else if (c == '\\' && quoted)
+            i++;
+        else if (c == ',' && !quoted)
+            return i;
+    }
+    return quoted ? SIZE_MAX : list.len;
+}
+
+bool ws_offers_deflate(struct str offers)
+{
+    for (size_t i = 0; i < offers.len; i++) {
+        size_t end = element_end(offers, i);
+        struct str name;
+        ptrdiff_t params;
+
+        if (end == SIZE_MAX)
+            return false;
+        name = str_of(offers.ptr + i, end - i);
+        params = str_find(name, ';');
+        if (params >= 0)
+            name.len = (size_t)params;
+        if (str_eq_nocase(str_trim(name), STR("permessage-deflate")))
+            return true;
+        i = end;
+    }
+    return false;
+}
+
 /* ---- patterns ---- */
 
 /* Length of the class that p begins with ("[" … "]"), 0 when it is not closed. */

@@ -112,7 +112,8 @@ static void copy_order(struct question *q, const struct control_order *o)
     char *at;
 
     q->text = mem_alloc(target_size(t) + s->channel.len + s->info.len + s->data.len +
-                        s->override.len + s->since_epoch.len + o->reason.len + o->info.len);
+                        s->override.len + s->since_epoch.len + o->reason.len + o->info.len +
+                        o->revoke.uid.len + o->revoke.channel.len);
     whitelist = (struct str *)q->text;
     at = q->text + t->whitelist_count * sizeof *whitelist;
     for (size_t i = 0; i < t->whitelist_count; i++)
@@ -129,6 +130,8 @@ static void copy_order(struct question *q, const struct control_order *o)
     q->order.subscribe.since_epoch = str_put(&at, s->since_epoch);
     q->order.reason = str_put(&at, o->reason);
     q->order.info = str_put(&at, o->info);
+    q->order.revoke.uid = str_put(&at, o->revoke.uid);
+    q->order.revoke.channel = str_put(&at, o->revoke.channel);
 }
 
 static void ask_order(struct core *core, struct question *q)

@@ -22,7 +22,20 @@ struct control_subscribe {
     struct str since_epoch;
 };
 
-enum control_kind { CONTROL_SUBSCRIBE, CONTROL_UNSUBSCRIBE, CONTROL_DISCONNECT, CONTROL_REFRESH };
+/* Tokens that count no more (core/revocation.h): one by its uid, or those of target.user. */
+struct control_revoke {
+    struct str uid;     /* empty: the user's */
+    struct str channel; /* empty: all of the user's */
+    int64_t issued_before;
+};
+
+enum control_kind {
+    CONTROL_SUBSCRIBE,
+    CONTROL_UNSUBSCRIBE,
+    CONTROL_DISCONNECT,
+    CONTROL_REFRESH,
+    CONTROL_REVOKE,
+};
 
 struct control_order {
     enum control_kind kind;
@@ -30,8 +43,9 @@ struct control_order {
     struct control_subscribe subscribe; /* for unsubscribe only .channel */
     uint32_t code;                      /* disconnect, unsubscribe */
     struct str reason;
+    struct control_revoke revoke;
     bool expired;                       /* refresh */
-    int64_t expire_at;
+    int64_t expire_at;                  /* refresh, revoke */
     struct str info;
 };
 

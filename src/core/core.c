@@ -1,9 +1,11 @@
 #include "core/core.h"
 
 #include "base/mem.h"
+#include "codec/deflate.h"
 #include "core/engine.h"
 #include "core/home.h"
 #include "core/hub.h"
+#include "core/revocation.h"
 
 struct core *core_new(struct node *node, struct worker *w, struct settings *settings)
 {
@@ -12,7 +14,9 @@ struct core *core_new(struct node *node, struct worker *w, struct settings *sett
     core->worker = w;
     core->node = node;
     core->settings = settings_ref(settings);
+    core->deflate = deflate_new();
     core->hub = hub_new(core);
+    core->revocations = revocations_new();
     core->home = home_new(core, engine_memory_new(w));
     w->core = core;
     node->cores[w->index] = core;
@@ -23,6 +27,8 @@ void core_free(struct core *core)
 {
     home_free(core->home);
     hub_free(core->hub);
+    deflate_free(core->deflate);
+    revocations_free(core->revocations);
     settings_unref(core->settings);
     mem_free(core);
 }

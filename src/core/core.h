@@ -9,6 +9,7 @@
 
 struct core;
 struct control_order;
+struct deflate;
 
 /* Shared by all workers, fixed before they start. */
 struct node {
@@ -18,6 +19,7 @@ struct node {
     unsigned worker_count;
     struct worker *workers[WORKERS_MAX];
     struct core *cores[WORKERS_MAX]; /* each touched by its own worker only */
+    struct admission *admission;     /* NULL: nothing limits connections */
 };
 
 struct core {
@@ -26,6 +28,8 @@ struct core {
     struct settings *settings; /* this worker's reference; swapped on reload */
     struct hub *hub;
     struct home *home;
+    struct deflate *deflate; /* lent to one message at a time */
+    struct revocations *revocations; /* this worker's copy of the node's */
     void (*carry_out)(struct core *core, const struct control_order *order); /* see control.h */
     /* Owned by the layers above, who find them here; core never looks at them. */
     struct script *script;

@@ -7,11 +7,20 @@
 #include "core/engine.h"
 #include "core/publication.h"
 
+/* How a publication's data goes to a subscriber. Those who negotiated deltas get FORM_TEXT and
+ * FORM_PATCH; in JSON both are a string. In Protobuf FORM_TEXT is FORM_PLAIN. */
+enum form { FORM_PLAIN, FORM_TEXT, FORM_PATCH, FORM_COUNT };
+
 void encode_publication(struct arena *a, const struct publication *p, struct wire_publication *out);
-/* False: one of them cannot be told in this encoding (its data is not JSON). */
-bool encode_publications(struct arena *a, enum wire wire, struct publication *const *list,
-                         size_t count, struct wire_publication_list *out);
+/* False: one of them cannot be told in this encoding (its data is not JSON). delta: the first one
+ * comes as FORM_TEXT, the others as patches against their neighbours where that is shorter. */
+bool encode_publications(struct arena *a, enum wire wire, bool delta,
+                         struct publication *const *list, size_t count,
+                         struct wire_publication_list *out);
 bool encode_fits(enum wire wire, const struct publication *p);
 void encode_info(const struct publication_info *info, struct wire_client_info *out);
-/* The whole push reply of p: publication, join or leave. */
-void encode_push(struct arena *a, struct buf *out, enum wire wire, const struct publication *p);
+/* The tags of a publication, checked when it was made. */
+struct wire_pairs encode_tags(struct arena *a, struct str tags);
+/* The whole push reply of p: publication, join or leave. patch: with FORM_PATCH. */
+void encode_push(struct arena *a, struct buf *out, enum wire wire, const struct publication *p,
+                 enum form form, struct str patch);

@@ -33,7 +33,8 @@ struct engine_publish {
 struct engine_published {
     struct stream_position position;
     bool suppressed, deliver;
-};
+    struct publication *previous; /* of a publication with delta: the stream's newest before it, */
+};                                /* NULL if it is not known; borrowed for the callback */
 
 struct history_filter {
     int64_t limit;        /* 0: only the position; < 0: everything */

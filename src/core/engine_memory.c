@@ -242,6 +242,16 @@ static void store(struct memory *m, const struct engine_publish *what,
     result->position = (struct stream_position){s->top, stream_epoch(s)};
 }
 
+/* What a delta of `what` is made against; a reference. */
+static struct publication *newest(struct memory *m, const struct engine_publish *what)
+{
+    struct stream *s = what->publication->delta && what->stream.size > 0
+                           ? stream_find(m, what->publication->channel)
+                           : NULL;
+
+    return s && s->count > 0 ? publication_ref(*stream_at(s, s->count - 1)) : NULL;
+}
+
 static void memory_publish(struct engine *e, const struct engine_publish *what,
                            engine_published_fn *fn, void *arg)
 {
@@ -258,6 +268,7 @@ static void memory_publish(struct engine *e, const struct engine_publish *what,
         result.suppressed = true;
         result.position = (struct stream_position){i->offset, str_of(i->epoch, i->epoch_len)};
     } else {
+        result.previous = newest(m, what); /* before the stream may drop it */
         if (what->stream.size > 0)
             store(m, what, &result);
         if (once && !result.suppressed)
@@ -265,6 +276,8 @@ static void memory_publish(struct engine *e, const struct engine_publish *what,
     }
     result.deliver = !result.suppressed;
     fn(arg, OK, &result);
+    if (result.previous)
+        publication_unref(result.previous);
     buf_deinit(&scratch);
 }
 

@@ -67,19 +67,21 @@ void home_channel_free(struct home *home, struct home_channel *ch)
 
 struct fanout_mail {
     struct mail mail;
-    struct publication *publication;
+    struct publication *publication, *previous; /* references; previous may be NULL */
 };
 
 static void on_fanout(struct worker *w, struct mail *m)
 {
     struct fanout_mail *fm = container_of(m, struct fanout_mail, mail);
 
-    hub_fanout(core_of(w)->hub, fm->publication);
+    hub_fanout(core_of(w)->hub, fm->publication, fm->previous);
     publication_unref(fm->publication);
+    if (fm->previous)
+        publication_unref(fm->previous);
     mem_free(fm);
 }
 
-void home_deliver(struct home *home, struct publication *p)
+void home_deliver(struct home *home, struct publication *p, struct publication *previous)
 {
     struct home_channel *ch = home_channel_find(home, p->channel, p->hash);
 
@@ -90,7 +92,8 @@ void home_deliver(struct home *home, struct publication *p)
             struct fanout_mail *fm = mem_alloc(sizeof *fm);
 
             *fm = (struct fanout_mail){.mail.deliver = on_fanout,
-                                       .publication = publication_ref(p)};
+                                       .publication = publication_ref(p),
+                                       .previous = previous ? publication_ref(previous) : NULL};
             worker_post(home->core->node->workers[i], &fm->mail);
         }
     }
@@ -140,7 +143,7 @@ static void at_engine_published(void *arg, enum err err, const struct engine_pub
         if (pm->epoch_len > 0)
             memcpy(pm->epoch, result->position.epoch.ptr, pm->epoch_len);
         if (result->deliver)
-            home_deliver(pm->home, pm->what.publication);
+            home_deliver(pm->home, pm->what.publication, result->previous);
     }
     publish_answer(pm, err);
 }

@@ -10,6 +10,7 @@
 
 #include "core/core.h"
 #include "core/engine.h"
+#include "core/filter.h"
 
 struct home;
 struct home *home_new(struct core *core, struct engine *engine);
@@ -44,6 +45,7 @@ struct subscribe_request {
     enum recovery_mode recovery;  /* asked for */
     struct stream_position since; /* with recovery */
     uint32_t recovery_limit;
+    const struct filter *filter;  /* of what is recovered, or NULL; must live until the answer */
     struct presence_entry entry;  /* with presence or join_leave */
 };
 struct subscribe_answer {

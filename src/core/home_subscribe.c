@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "core/encode.h"
 #include "core/recovery.h"
 
 struct subscribe_mail {
@@ -87,9 +88,30 @@ static void answer(struct subscribe_mail *sm, enum err err)
     sm->mail.deliver = back_subscribed;
     worker_post(sm->from->worker, &sm->mail); /* from here on sm is the other worker's */
     if (join) {
-        home_deliver(home, join);
+        home_deliver(home, join, NULL);
         publication_unref(join);
     }
+}
+
+/* Drops what the subscriber's filter does not want. */
+static void keep_matching(struct home_history_copy *copy, const struct filter *filter)
+{
+    struct arena a = ARENA_INIT;
+    size_t kept = 0;
+
+    if (filter == NULL)
+        return;
+    for (size_t i = 0; i < copy->count; i++) {
+        struct publication *p = copy->publications[i];
+
+        if (filter_match(filter, encode_tags(&a, p->tags)))
+            copy->publications[kept++] = p;
+        else
+            publication_unref(p);
+        arena_reset(&a);
+    }
+    copy->count = kept;
+    arena_deinit(&a);
 }
 
 static void at_read(void *arg, enum err err, const struct history_result *result)
@@ -101,6 +123,7 @@ static void at_read(void *arg, enum err err, const struct history_result *result
         struct history_result kept = recovery_choose(r, result, &sm->recovered);
 
         home_history_copy(&sm->copy, &kept);
+        keep_matching(&sm->copy, r->filter);
         if (r->recovery != RECOVERY_NONE && r->require_recovered && !sm->recovered)
             err = ERR_EXPIRED;
     }
@@ -218,7 +241,7 @@ static void at_unsubscribe(struct worker *w, struct mail *m)
     if (r->join_leave) {
         struct publication *leave = event_new(PUBLICATION_LEAVE, r->channel, &r->entry);
 
-        home_deliver(home, leave);
+        home_deliver(home, leave, NULL);
         publication_unref(leave);
     }
     mem_free(um);

@@ -22,8 +22,9 @@ struct home {
 struct home_channel *home_channel_find(struct home *home, struct str name, uint64_t hash);
 struct home_channel *home_channel_make(struct home *home, struct str name, uint64_t hash);
 void home_channel_free(struct home *home, struct home_channel *ch);
-/* Posts p to every worker with subscribers of its channel. */
-void home_deliver(struct home *home, struct publication *p);
+/* Posts p to every worker with subscribers of its channel. previous: what a delta of p may be made
+ * against, or NULL. */
+void home_deliver(struct home *home, struct publication *p, struct publication *previous);
 
 /* A history result that travels. */
 struct home_history_copy {

@@ -10,6 +10,7 @@ struct hub *hub_new(struct core *core)
 
     hub->core = core;
     hub->scratch = BUF_INIT(FRAME_BYTES_MAX);
+    hub->patch = BUF_INIT(FRAME_BYTES_MAX);
     return hub;
 }
 
@@ -25,6 +26,7 @@ void hub_free(struct hub *hub)
     map_deinit(&hub->users);
     map_deinit(&hub->channels);
     buf_deinit(&hub->scratch);
+    buf_deinit(&hub->patch);
     arena_deinit(&hub->arena);
     mem_free(hub);
 }
@@ -98,7 +100,7 @@ size_t hub_user_connections(struct hub *hub, struct str user)
 /* --- subscriptions ---------------------------------------------------------------------------- */
 
 struct subscription *hub_subscribe(struct hub *hub, struct hub_client *hc, struct str channel,
-                                   uint16_t flags, uint16_t ns_index)
+                                   uint32_t flags)
 {
     uint64_t hash = map_hash(channel);
     struct map_node *node = map_get_hashed(&hub->channels, channel, hash);
@@ -122,7 +124,6 @@ struct subscription *hub_subscribe(struct hub *hub, struct hub_client *hc, struc
         .next_of_client = hc->subs,
         .index = ch->count,
         .flags = flags,
-        .ns_index = ns_index,
         .checked_s = (uint32_t)(hub->core->worker->now_ms / 1000),
     };
     ch->subs[ch->count++] = sub;
@@ -158,6 +159,7 @@ static void free_extra(struct subscription *sub)
 {
     if (sub->extra) {
         str_free(&sub->extra->chan_info);
+        filter_free(sub->extra->filter);
         mem_free(sub->extra);
         sub->extra = NULL;
     }
@@ -166,12 +168,24 @@ static void free_extra(struct subscription *sub)
 void hub_set_extra(struct subscription *sub, int64_t expire_at, struct str chan_info)
 {
     struct str copy = str_dup(chan_info); /* may be the old one */
+    struct filter *filter = sub->extra ? sub->extra->filter : NULL;
 
+    if (sub->extra)
+        sub->extra->filter = NULL;
     free_extra(sub);
-    if (expire_at == 0 && copy.len == 0)
+    if (expire_at == 0 && copy.len == 0 && filter == NULL)
         return;
     sub->extra = mem_alloc(sizeof *sub->extra);
-    *sub->extra = (struct subscription_extra){expire_at, copy};
+    *sub->extra = (struct subscription_extra){expire_at, copy, filter};
+}
+
+void hub_set_filter(struct subscription *sub, struct filter *filter)
+{
+    CHECK(!(sub->flags & SUB_SPECIAL));
+    if (sub->extra == NULL)
+        sub->extra = mem_zalloc(sizeof *sub->extra);
+    sub->extra->filter = filter;
+    sub->flags |= SUB_FILTERED;
 }
 
 void hub_unsubscribe(struct hub *hub, struct subscription *sub)

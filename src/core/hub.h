@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "core/core.h"
+#include "core/filter.h"
 #include "core/kind.h"
 #include "core/outbox.h"
 #include "core/publication.h"
@@ -23,6 +24,15 @@ enum { /* struct subscription flags */
     SUB_CLIENT_REFRESH = 1 << 6, /* expiry is renewed by the client's sub_refresh */
     SUB_FROM_TOKEN = 1 << 7,   /* server-side, named in the connection token */
     SUB_LOST = 1 << 8,         /* its position is lost: nothing is delivered until it leaves */
+    SUB_DELTA = 1 << 9,        /* negotiated: data in text form, patches where they can be */
+    SUB_HAS_BASE = 1 << 10,    /* of a delta: it has the publication at `offset` in full */
+    SUB_FILTERED = 1 << 11,    /* extra->filter says what it wants; never with SUB_DELTA */
+    SUB_BY_CAPS = 1 << 12,    /* a capability of the connection, not the rules, allowed it */
+    SUB_MAY_PUBLISH = 1 << 13, /* a subscription token allows it besides the rules; so the next */
+    SUB_MAY_PRESENCE = 1 << 14,
+    SUB_MAY_HISTORY = 1 << 15,
+    SUB_REFRESHING = 1 << 16,  /* the sub_refresh hook was asked */
+    SUB_SPECIAL = SUB_DELTA | SUB_FILTERED,
 };
 
 /* One client in one channel. Freed by hub_unsubscribe. */
@@ -31,16 +41,16 @@ struct subscription {
     struct hub_client *client;
     struct subscription *next_of_client;
     uint32_t index;            /* in the channel's array */
-    uint16_t flags;
-    uint16_t ns_index;
+    uint32_t flags;
     uint64_t offset;           /* with SUB_POSITIONED: the last delivered one */
     uint32_t epoch;            /* with SUB_POSITIONED: hub's number of the epoch; 0: none yet */
     uint32_t checked_s;        /* worker seconds of the last delivery or position check */
-    struct subscription_extra *extra; /* info and expiry, NULL for most */
+    struct subscription_extra *extra; /* info, expiry and filter, NULL for most */
 };
 struct subscription_extra {
     int64_t expire_at;         /* Unix seconds; 0: never */
     struct str chan_info;      /* raw; owned */
+    struct filter *filter;     /* owned; with SUB_FILTERED */
 };
 
 struct hub_client {
@@ -76,17 +86,20 @@ size_t hub_user_connections(struct hub *hub, struct str user);
 
 /* Enters hc into the channel; the caller has its OK from home_subscribe. */
 struct subscription *hub_subscribe(struct hub *hub, struct hub_client *hc, struct str channel,
-                                   uint16_t flags, uint16_t ns_index);
+                                   uint32_t flags);
 void hub_set_position(struct hub *hub, struct subscription *sub, uint64_t offset,
                       struct str epoch);
 struct str hub_epoch(const struct hub *hub, const struct subscription *sub);
 void hub_set_extra(struct subscription *sub, int64_t expire_at, struct str chan_info);
+/* Takes the filter; once, at subscribe. */
+void hub_set_filter(struct subscription *sub, struct filter *filter);
 void hub_unsubscribe(struct hub *hub, struct subscription *sub); /* frees sub */
 struct subscription *hub_find(const struct hub_client *hc, struct str channel);
 struct str hub_channel_name(const struct subscription *sub);
 
-/* Delivers to this worker's subscribers; p stays the caller's. */
-void hub_fanout(struct hub *hub, struct publication *p);
+/* Delivers to this worker's subscribers; p stays the caller's. previous: the publication of the
+ * channel that p may be told as a delta of, or NULL. */
+void hub_fanout(struct hub *hub, struct publication *p, const struct publication *previous);
 
 struct hub_counts {
     size_t clients, users, channels, subscriptions;

@@ -1,26 +1,51 @@
-/* From one publication to many outboxes: encoded once per kind of wire, then per subscriber a
- * position check and one push. */
+/* From one publication to many outboxes: encoded once per kind of wire and form, then per subscriber
+ * a position check and one push. */
+#include "codec/fossil.h"
 #include "core/encode.h"
 #include "core/hub_types.h"
 
 /* A big frame's buffer is not kept for the next, probably small one. */
 #define SCRATCH_KEPT_BYTES (256 * 1024)
 
-/* NULL: the data is not JSON and cannot be told to a JSON client. */
-static struct frame *dress(struct hub *hub, const struct publication *p, enum kind kind)
-{
-    enum wire wire = kind_wire(kind);
-    struct frame *f;
+/* One publication on its way through this worker's subscribers. */
+struct fanout {
+    struct hub *hub;
+    const struct publication *p, *previous;
+    struct frame *frames[KIND_COUNT][FORM_COUNT]; /* made when first wanted */
+    bool unfit[KIND_COUNT];
+    bool tags_read, patch_tried, patch_made;
+    struct wire_pairs tags;                       /* with tags_read; in the hub's arena */
+};
 
-    if (!encode_fits(wire, p))
+/* NULL: the data is not JSON and cannot be told to a JSON client. */
+static struct frame *dress(struct fanout *f, enum kind kind, enum form form)
+{
+    struct hub *hub = f->hub;
+    enum wire wire = kind_wire(kind);
+    struct frame *frame;
+
+    if (!encode_fits(wire, f->p))
         return NULL;
     buf_clear(&hub->scratch);
-    encode_push(&hub->arena, &hub->scratch, wire, p);
-    f = kind_dress(kind, buf_str(&hub->scratch));
-    arena_reset(&hub->arena);
+    encode_push(&hub->arena, &hub->scratch, wire, f->p, form, buf_str(&hub->patch));
+    frame = kind_dress(hub->core, kind, buf_str(&hub->scratch));
     if (hub->scratch.cap > SCRATCH_KEPT_BYTES)
         buf_deinit(&hub->scratch);
-    return f;
+    return frame;
+}
+
+static void push(struct fanout *f, struct hub_client *hc, enum form form)
+{
+    struct frame **frame = &f->frames[hc->kind][form];
+
+    if (*frame == NULL && !f->unfit[hc->kind]) {
+        *frame = dress(f, hc->kind, form);
+        f->unfit[hc->kind] = *frame == NULL;
+    }
+    if (f->unfit[hc->kind])
+        f->hub->ops->unfit(hc);
+    else
+        outbox_push(hc->outbox, *frame);
 }
 
 enum passage { PASS, DROP, GAP };
@@ -49,11 +74,69 @@ static bool wants(const struct subscription *sub, const struct publication *p)
     return p->type == PUBLICATION_DATA || sub->flags & SUB_PUSH_JOIN_LEAVE;
 }
 
-void hub_fanout(struct hub *hub, struct publication *p)
+static bool has_patch(struct fanout *f)
+{
+    if (!f->patch_tried) {
+        f->patch_tried = true;
+        f->patch_made = f->previous && f->previous->offset + 1 == f->p->offset &&
+                        fossil_encode(f->previous->data, f->p->data, &f->hub->patch);
+    }
+    return f->patch_made;
+}
+
+/* The form for one that negotiated deltas: a patch when it has what the patch starts from. What is
+ * in no stream takes the place of its base, and nothing is ever made against that. */
+static enum form delta_form(struct fanout *f, struct subscription *sub)
+{
+    enum form whole = kind_wire(sub->client->kind) == WIRE_JSON ? FORM_TEXT : FORM_PLAIN;
+    bool has_base = sub->flags & SUB_HAS_BASE;
+
+    if (f->p->offset == 0 || !(sub->flags & SUB_POSITIONED)) {
+        sub->flags &= (uint16_t)~SUB_HAS_BASE;
+        return whole;
+    }
+    sub->flags |= SUB_HAS_BASE;
+    return has_base && has_patch(f) ? FORM_PATCH : whole;
+}
+
+static bool wanted_by_filter(struct fanout *f, const struct subscription *sub)
+{
+    if (!f->tags_read) {
+        f->tags = encode_tags(&f->hub->arena, f->p->tags);
+        f->tags_read = true;
+    }
+    return filter_match(sub->extra->filter, f->tags);
+}
+
+static void push_special(struct fanout *f, struct subscription *sub)
+{
+    if (f->p->type != PUBLICATION_DATA)
+        push(f, sub->client, FORM_PLAIN);
+    else if (sub->flags & SUB_DELTA)
+        push(f, sub->client, delta_form(f, sub));
+    else if (wanted_by_filter(f, sub))
+        push(f, sub->client, FORM_PLAIN);
+}
+
+static void fanout_end(struct fanout *f)
+{
+    struct hub *hub = f->hub;
+
+    for (int kind = 0; kind < KIND_COUNT; kind++) {
+        for (int form = 0; form < FORM_COUNT; form++) {
+            if (f->frames[kind][form])
+                frame_unref(f->frames[kind][form]);
+        }
+    }
+    arena_reset(&hub->arena);
+    if (hub->patch.cap > SCRATCH_KEPT_BYTES)
+        buf_deinit(&hub->patch);
+}
+
+void hub_fanout(struct hub *hub, struct publication *p, const struct publication *previous)
 {
     struct map_node *node = map_get_hashed(&hub->channels, p->channel, p->hash);
-    struct frame *frames[KIND_COUNT] = {NULL};
-    bool unfit[KIND_COUNT] = {false};
+    struct fanout f = {.hub = hub, .p = p, .previous = previous};
     uint32_t now_s = (uint32_t)(hub->core->worker->now_ms / 1000);
     uint32_t epoch = 0;
     struct hub_channel *ch;
@@ -65,8 +148,6 @@ void hub_fanout(struct hub *hub, struct publication *p)
         epoch = hub_epoch_number(ch, publication_epoch(p));
     for (uint32_t i = 0; i < ch->count; i++) {
         struct subscription *sub = ch->subs[i];
-        struct hub_client *hc = sub->client;
-        enum kind kind = hc->kind;
 
         if (!wants(sub, p))
             continue;
@@ -74,21 +155,14 @@ void hub_fanout(struct hub *hub, struct publication *p)
             enum passage passage = step(sub, p, epoch, now_s);
 
             if (passage == GAP)
-                hub->ops->insufficient(hc, sub);
+                hub->ops->insufficient(sub->client, sub);
             if (passage != PASS)
                 continue;
         }
-        if (frames[kind] == NULL && !unfit[kind]) {
-            frames[kind] = dress(hub, p, kind);
-            unfit[kind] = frames[kind] == NULL;
-        }
-        if (unfit[kind])
-            hub->ops->unfit(hc);
+        if (sub->flags & SUB_SPECIAL)
+            push_special(&f, sub);
         else
-            outbox_push(hc->outbox, frames[kind]);
+            push(&f, sub->client, FORM_PLAIN);
     }
-    for (int kind = 0; kind < KIND_COUNT; kind++) {
-        if (frames[kind])
-            frame_unref(frames[kind]);
-    }
+    fanout_end(&f);
 }

@@ -29,6 +29,7 @@ struct hub {
     struct map clients, users, channels;
     size_t subscription_count;
     struct buf scratch; /* one encoding at a time */
+    struct buf patch;   /* of the publication that is being delivered */
     struct arena arena; /* reset with every publication */
 };
 

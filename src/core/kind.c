@@ -1,22 +1,40 @@
 #include "core/kind.h"
 
+#include "codec/deflate.h"
 #include "codec/ws.h"
+#include "core/core.h"
 
-struct frame *kind_dress(enum kind k, struct str encoded)
+static struct frame *ws_frame(enum kind k, struct str payload, bool compressed)
 {
-    enum ws_opcode opcode = k == KIND_WS_JSON ? WS_TEXT : WS_BINARY;
     char head[WS_HEADER_MAX];
-    size_t n = ws_header(head, opcode, encoded.len);
-    struct frame *f = frame_new(n + encoded.len);
+    size_t n = ws_header(head, kind_wire(k) == WIRE_JSON ? WS_TEXT : WS_BINARY, payload.len);
+    struct frame *f = frame_new(n + payload.len);
 
+    if (compressed)
+        ws_header_compressed(head);
     memcpy(f->bytes, head, n);
-    if (encoded.len > 0)
-        memcpy(f->bytes + n, encoded.ptr, encoded.len);
+    if (payload.len > 0)
+        memcpy(f->bytes + n, payload.ptr, payload.len);
     return f;
+}
+
+struct frame *kind_dress(struct core *core, enum kind k, struct str encoded)
+{
+    const struct settings *settings = core->settings;
+
+    if (kind_deflates(k) && encoded.len > (uint64_t)settings->websocket_compression_min_size) {
+        struct str packed =
+            deflate_compress(core->deflate, (int)settings->websocket_compression_level, encoded);
+
+        /* What does not get smaller would only cost the client its time. */
+        if (packed.len < encoded.len)
+            return ws_frame(k, packed, true);
+    }
+    return ws_frame(k, encoded, false);
 }
 
 void kind_separate(enum kind k, struct buf *out)
 {
-    if (k == KIND_WS_JSON)
+    if (kind_wire(k) == WIRE_JSON)
         buf_add_char(out, '\n');
 }

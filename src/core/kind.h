@@ -5,14 +5,28 @@
 #include "codec/wire.h"
 #include "core/frame.h"
 
-enum kind { KIND_WS_JSON, KIND_WS_PROTOBUF, KIND_COUNT };
+struct core;
+
+enum kind {
+    KIND_WS_JSON,
+    KIND_WS_PROTOBUF,
+    KIND_WS_JSON_DEFLATE, /* permessage-deflate was agreed on */
+    KIND_WS_PROTOBUF_DEFLATE,
+    KIND_COUNT
+};
 
 static inline enum wire kind_wire(enum kind k)
 {
-    return k == KIND_WS_PROTOBUF ? WIRE_PROTOBUF : WIRE_JSON;
+    return k == KIND_WS_PROTOBUF || k == KIND_WS_PROTOBUF_DEFLATE ? WIRE_PROTOBUF : WIRE_JSON;
 }
 
-/* One encoded message (or several, joined for the wire) in the dress of its kind. */
-struct frame *kind_dress(enum kind k, struct str encoded);
+static inline bool kind_deflates(enum kind k)
+{
+    return k == KIND_WS_JSON_DEFLATE || k == KIND_WS_PROTOBUF_DEFLATE;
+}
+
+/* One encoded message (or several, joined for the wire) in the dress of its kind. What compresses
+ * is core's, and so are the settings that say how. */
+struct frame *kind_dress(struct core *core, enum kind k, struct str encoded);
 /* Puts what separates two messages of one frame ("\n" in JSON, nothing in Protobuf). */
 void kind_separate(enum kind k, struct buf *out);

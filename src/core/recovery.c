@@ -1,5 +1,7 @@
 #include "core/recovery.h"
 
+#include "core/encode.h"
+
 struct history_filter recovery_filter(const struct subscribe_request *r)
 {
     switch (r->recovery) {
@@ -7,7 +9,7 @@ struct history_filter recovery_filter(const struct subscribe_request *r)
         return (struct history_filter){
             .limit = r->recovery_limit, .has_since = true, .since_offset = r->since.offset};
     case RECOVERY_CACHE:
-        return (struct history_filter){.limit = 1, .reverse = true};
+        return (struct history_filter){.limit = r->filter ? r->recovery_limit : 1, .reverse = true};
     case RECOVERY_NONE:
         break;
     }
@@ -30,21 +32,36 @@ static bool stream_is_whole(const struct stream_position *since, const struct hi
            read->publications[read->count - 1]->offset == read->position.offset;
 }
 
+/* The newest first: leaves the newest one that the filter wants, or none. */
+static void leave_newest(const struct filter *filter, struct history_result *result)
+{
+    struct arena a = ARENA_INIT;
+    size_t i = 0;
+
+    while (filter && i < result->count &&
+           !filter_match(filter, encode_tags(&a, result->publications[i]->tags))) {
+        arena_reset(&a);
+        i++;
+    }
+    arena_deinit(&a);
+    result->count = i < result->count ? 1 : 0;
+    if (result->count > 0)
+        result->publications += i;
+}
+
 /* Cache mode wants the newest publication only, unless the client has it. */
-static void choose_cache(const struct stream_position *since, struct history_result *result,
+static void choose_cache(const struct subscribe_request *r, struct history_result *result,
                          bool *recovered)
 {
-    const struct stream_position *top = &result->position;
+    const struct stream_position *since = &r->since, *top = &result->position;
     bool same = since->offset > 0 && since->offset == top->offset &&
                 str_eq(since->epoch, top->epoch);
+    bool whole = result->count > 0 && result->publications[0]->offset == top->offset;
 
-    if (result->count == 0) {
-        *recovered = same;
-    } else {
-        *recovered = result->publications[0]->offset == top->offset;
-        if (!*recovered || same)
-            result->count = 0;
-    }
+    leave_newest(r->filter, result);
+    *recovered = result->count > 0 ? whole : same;
+    if (!*recovered || same)
+        result->count = 0;
 }
 
 struct history_result recovery_choose(const struct subscribe_request *r,
@@ -60,7 +77,7 @@ struct history_result recovery_choose(const struct subscribe_request *r,
             result.count = 0;
         break;
     case RECOVERY_CACHE:
-        choose_cache(&r->since, &result, recovered);
+        choose_cache(r, &result, recovered);
         break;
     case RECOVERY_NONE:
         result.count = 0;

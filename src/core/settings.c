@@ -122,3 +122,36 @@ void settings_add_reason(struct settings *s, struct str option, struct str cause
     s->reasons = mem_realloc(s->reasons, (s->reasons_count + 1) * sizeof *s->reasons);
     s->reasons[s->reasons_count++] = (struct settings_reason){str_dup(option), str_dup(cause)};
 }
+
+static bool lists_equal(const struct str_list *a, const struct str_list *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++) {
+        if (!str_eq(a->items[i], b->items[i]))
+            return false;
+    }
+    return true;
+}
+
+bool settings_field_equal(const struct setting_field *f, const struct settings *a,
+                          const struct settings *b)
+{
+    const char *x = (const char *)a + f->offset, *y = (const char *)b + f->offset;
+
+    switch (f->type) {
+    case SETTING_BOOL:
+        return *(const bool *)x == *(const bool *)y;
+    case SETTING_INT:
+        return *(const int64_t *)x == *(const int64_t *)y;
+    case SETTING_ENUM:
+        return *(const int *)x == *(const int *)y;
+    case SETTING_STR:
+        return str_eq(*(const struct str *)x, *(const struct str *)y);
+    case SETTING_LIST:
+        return lists_equal((const struct str_list *)x, (const struct str_list *)y);
+    case SETTING_BUCKETS:
+        return memcmp(x, y, sizeof(struct rate_buckets)) == 0;
+    }
+    return false;
+}

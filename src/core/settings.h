@@ -120,6 +120,9 @@ struct setting_field {
     enum setting_type type;
     size_t offset;
 };
+/* Has the option the same value in both? */
+bool settings_field_equal(const struct setting_field *f, const struct settings *a,
+                          const struct settings *b);
 extern const struct setting_field settings_fields[];
 extern const size_t settings_fields_count;
 extern const struct setting_field settings_channel_fields[];

@@ -191,6 +191,17 @@ void settings_regex_free(struct settings_regex *regex)
 bool settings_regex_match(const struct settings_regex *regex, struct str text)
 {
     regmatch_t whole = {.rm_so = 0, .rm_eo = (regoff_t)text.len};
+    char small[256];
+    char *copy = text.len < sizeof small ? small : mem_alloc(text.len + 1);
+    bool matches;
 
-    return regexec(&regex->compiled, text.ptr ? text.ptr : "", 1, &whole, REG_STARTEND) == 0;
+    /* rm_eo is the end, so a zero byte inside is text; the one behind it is for checkers of memory,
+     * which take every subject of regexec for a C string. */
+    if (text.len > 0)
+        memcpy(copy, text.ptr, text.len);
+    copy[text.len] = '\0';
+    matches = regexec(&regex->compiled, copy, 1, &whole, REG_STARTEND) == 0;
+    if (copy != small)
+        mem_free(copy);
+    return matches;
 }

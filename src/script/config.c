@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "codec/jwt.h"
 #include "script/embedded.h"
 
 #include <errno.h>
@@ -91,6 +92,21 @@ static int l_regex_ok(lua_State *L)
 
     lua_pushboolean(L, regex != NULL);
     settings_regex_free(regex);
+    return 1;
+}
+
+/* key_ok(family, pem) */
+static int l_key_ok(lua_State *L)
+{
+    bool rsa = strcmp(luaL_checkstring(L, 1), "rsa") == 0;
+    size_t len;
+    const char *pem = luaL_checklstring(L, 2, &len);
+    struct jwt_keys *keys = jwt_keys_new();
+    enum err err = rsa ? jwt_keys_set_rsa(keys, str_of(pem, len))
+                       : jwt_keys_set_ec(keys, str_of(pem, len));
+
+    lua_pushboolean(L, err == OK);
+    jwt_keys_free(keys);
     return 1;
 }
 
@@ -305,6 +321,8 @@ static void push_request(lua_State *L, const struct loading *loading)
     lua_setfield(L, -2, "read");
     lua_pushcfunction(L, l_regex_ok);
     lua_setfield(L, -2, "regex_ok");
+    lua_pushcfunction(L, l_key_ok);
+    lua_setfield(L, -2, "key_ok");
     lua_pushglobaltable(L);
     lua_setfield(L, -2, "globals");
     lua_pushliteral(L, PERIGEE_VERSION);

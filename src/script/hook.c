@@ -26,6 +26,11 @@ void hook_set_client_view(struct script *s, hook_push_client_fn *push)
     s->push_client = push;
 }
 
+bool hook_is_set_anywhere(const struct script *s, enum hook which)
+{
+    return s && s->hooks_set & 1u << which;
+}
+
 bool hook_wants_headers(const struct script *s)
 {
     return s->wants_headers;

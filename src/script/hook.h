@@ -50,6 +50,15 @@ static inline bool hooks_has(const struct hooks *h, enum hook which)
     return h->own[which] != LUA_NOREF || h->common[which] != LUA_NOREF;
 }
 
+/* No script, no hook. */
+static inline bool hook_is_set(const struct script *s, unsigned ns_index, enum hook which)
+{
+    return s && hooks_has(script_hooks(s, ns_index), which);
+}
+
+/* Set anywhere: globally or for some namespace. */
+bool hook_is_set_anywhere(const struct script *s, enum hook which);
+
 /* What a hook is told; empty fields are absent (nil) in Lua. Borrowed during the call. */
 struct hook_request {
     void *client;               /* struct client, or NULL (transform, occupied, …) */

@@ -54,6 +54,7 @@ static void take_hooks(struct script *s, lua_State *L, int *slots, const char *p
                        luaL_typename(L, -1));
         if (CLIENT_HOOKS & 1u << which)
             s->wants_headers = true;
+        s->hooks_set |= 1u << which;
         slots[which] = luaL_ref(L, LUA_REGISTRYINDEX);
     }
     lua_pop(L, 1);

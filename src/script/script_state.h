@@ -68,6 +68,7 @@ struct script {
 
     /* hook.c */
     struct hooks *rows;
+    uint32_t hooks_set; /* 1 << enum hook: somewhere */
     size_t rows_count;
     int rpc_ref, api_ref; /* tables, or LUA_NOREF */
     bool wants_headers;

@@ -30,8 +30,7 @@ void server_free(struct server *s)
     if (!s)
         return;
     CHECK(s->open == 0);
-    for (size_t i = 0; i < s->route_count; i++)
-        str_free(&s->routes[i].path);
+    server_clear_routes(s);
     http_parser_free(s->spare);
     buf_deinit(&s->head);
     mem_free(s);
@@ -52,6 +51,13 @@ void server_add_route(struct server *s, const struct route *route)
     if (r->methods & HTTP_METHOD_GET)
         r->methods |= HTTP_METHOD_HEAD;
     s->route_count++;
+}
+
+void server_clear_routes(struct server *s)
+{
+    for (size_t i = 0; i < s->route_count; i++)
+        str_free(&s->routes[i].path);
+    s->route_count = 0;
 }
 
 static bool route_fits(const struct route *r, struct str path)

@@ -35,6 +35,7 @@ struct route {
 struct server *server_new(struct core *core);
 void server_free(struct server *s); /* after the loop has ended */
 void server_add_route(struct server *s, const struct route *route);
+void server_clear_routes(struct server *s); /* before they are entered again, on reload */
 /* address empty: every interface. ERR_IO with the reason logged. */
 enum err server_listen(struct server *s, struct str address, int port) NODISCARD;
 int server_port(const struct server *s); /* 0 when it does not listen */

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/admission.h"
 #include "transport/exchange.h"
 #include "transport/server_types.h"
 #include "transport/ws_conn.h"
@@ -96,9 +97,23 @@ static enum kind choose_kind(const struct http_request *req, struct str subproto
     return KIND_WS_JSON;
 }
 
-static struct frame *switching(const struct http_request *req, struct str subprotocol)
+static bool offers_deflate(const struct http_request *req)
 {
-    char bytes[256], accept[WS_ACCEPT_LEN];
+    for (size_t i = 0; i < req->header_count; i++)
+        if (str_eq(req->headers[i].name, STR("sec-websocket-extensions")) &&
+            ws_offers_deflate(req->headers[i].value))
+            return true;
+    return false;
+}
+
+static enum kind deflating(enum kind kind)
+{
+    return kind_wire(kind) == WIRE_PROTOBUF ? KIND_WS_PROTOBUF_DEFLATE : KIND_WS_JSON_DEFLATE;
+}
+
+static struct frame *switching(const struct http_request *req, struct str subprotocol, bool deflate)
+{
+    char bytes[512], accept[WS_ACCEPT_LEN];
     struct buf out = {.ptr = bytes, .cap = sizeof bytes, .max = sizeof bytes};
 
     ws_accept_key(exchange_header(req, "sec-websocket-key"), accept);
@@ -109,6 +124,9 @@ static struct frame *switching(const struct http_request *req, struct str subpro
         buf_add_lit(&out, "\r\nSec-WebSocket-Protocol: ");
         buf_add_str(&out, subprotocol);
     }
+    if (deflate) /* whatever parameters were offered: no message depends on another */
+        buf_add_lit(&out, "\r\nSec-WebSocket-Extensions: permessage-deflate; "
+                          "server_no_context_takeover; client_no_context_takeover");
     buf_add_lit(&out, "\r\n\r\n");
     CHECK(!out.overflow);
     return frame_of(buf_str(&out));
@@ -125,11 +143,32 @@ static void upgrade(struct exchange *x, const struct http_request *req)
     };
     struct str subprotocol = choose_subprotocol(req);
     bool native_ping = query_is(req, STR("cf_ws_frame_ping_pong"), STR("true"));
+    bool deflate = exchange_core(x)->settings->websocket_compression && offers_deflate(req);
     enum kind kind = choose_kind(req, subprotocol);
 
     for (size_t i = 0; i < req->header_count; i++)
         headers[i] = (struct transport_header){req->headers[i].name, req->headers[i].value};
-    ws_conn_begin(exchange_upgrade(x, switching(req, subprotocol)), kind, native_ping, &request);
+    ws_conn_begin(exchange_upgrade(x, switching(req, subprotocol, deflate)),
+                  deflate ? deflating(kind) : kind, native_ping, &request);
+}
+
+/* client.connection_limit and client.connection_rate_limit; false: answered. */
+static bool admitted(struct exchange *x)
+{
+    struct core *core = exchange_core(x);
+    enum err err = admission_enter(core->node->admission, core->settings, core->worker->now_ms);
+
+    if (err == OK)
+        return true;
+    if (admission_may_warn(core->node->admission, core->worker->now_ms))
+        LOG_WITH(
+            LOG_WARN, "connection refused",
+            LOG_Z("cause", err == ERR_LIMIT ? "too many connections" : "too many new connections"),
+            LOG_Z("option",
+                  err == ERR_LIMIT ? "client.connection_limit" : "client.connection_rate_limit"),
+            LOG_I("status", 503));
+    exchange_refuse(x, 503);
+    return false;
 }
 
 static void on_request(struct exchange *x, const struct http_request *req, void *arg)
@@ -147,7 +186,7 @@ static void on_request(struct exchange *x, const struct http_request *req, void 
         refuse(x, req, 400, cause, "");
     } else if (!origin_allowed(settings, req)) {
         refuse(x, req, 403, "origin not allowed", "client.allowed_origins");
-    } else {
+    } else if (admitted(x)) {
         upgrade(x, req);
     }
 }

@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "codec/deflate.h"
+#include "codec/utf8.h"
 #include "core/core.h"
 #include "transport/server_types.h"
 
@@ -16,6 +18,9 @@
 
 /* Nobody needs more pings and pongs; each costs us an answer or a wake-up. */
 #define CONTROLS_PER_SECOND 1000
+
+/* Of an inflated message, when only the limit before inflating is set. */
+#define EXPANDED_MAX ((int64_t)1 << 30)
 
 enum { CODE_NORMAL = 3000, CODE_SLOW = 3008, CODE_WRITE_TIMEOUT = 3009, CODE_NO_PONG = 3012 };
 
@@ -106,12 +111,17 @@ static void end_after_write(struct conn *c)
 }
 
 /* We cannot go on with this peer. */
-static void fail(struct conn *c, enum ws_code code)
+static void fail_because(struct conn *c, enum ws_code code, struct str reason)
 {
     if (!c->closing)
-        push_close_frame(c, code, STR_NONE);
+        push_close_frame(c, code, reason);
     end_after_write(c);
     leave_client(c, CODE_NORMAL, STR_NONE);
+}
+
+static void fail(struct conn *c, enum ws_code code)
+{
+    fail_because(c, code, STR_NONE);
 }
 
 static void on_peer_close(struct conn *c, const struct ws_frame *frame)
@@ -248,6 +258,43 @@ static void on_control(struct conn *c, enum ws_event event, struct str payload)
         client_alive(c->client);
 }
 
+static size_t expanded_max(const struct settings *settings)
+{
+    int64_t limit = settings->websocket_decompressed_message_size_limit;
+
+    if (limit == 0)
+        limit = MIN(10 * settings->websocket_message_size_limit, EXPANDED_MAX);
+    return (size_t)limit;
+}
+
+static void on_compressed(struct conn *c, const struct ws_frame *frame)
+{
+    struct core *core = core_of(conn_worker(c));
+    struct buf message = BUF_INIT(expanded_max(core->settings));
+    enum err err = deflate_expand(core->deflate, frame->payload, &message);
+
+    if (err == ERR_LIMIT) {
+        LOG_WITH(LOG_INFO, "connection closed", LOG_Z("cause", "message too big after inflating"),
+                 LOG_Z("option", "websocket.decompressed_message_size_limit"));
+        fail_because(c, WS_CODE_TOO_BIG, STR("message too big after decompression"));
+    } else if (err != OK || (frame->opcode == WS_TEXT && !utf8_valid(buf_str(&message)))) {
+        fail(c, WS_CODE_INVALID);
+    } else {
+        client_receive(c->client, buf_str(&message));
+    }
+    buf_deinit(&message);
+}
+
+static void on_message(struct conn *c, const struct ws_frame *frame)
+{
+    if (c->closing || !c->client)
+        return;
+    if (frame->compressed)
+        on_compressed(c, frame);
+    else
+        client_receive(c->client, frame->payload);
+}
+
 /* The client paused: what is left of this read waits for resume. */
 static void keep(struct conn *c, const char *bytes, size_t n)
 {
@@ -263,7 +310,10 @@ static void keep(struct conn *c, const char *bytes, size_t n)
 
 static void take(struct conn *c, char *bytes, size_t n)
 {
-    size_t max = (size_t)settings_of(c)->websocket_message_size_limit;
+    struct ws_terms terms = {
+        .message_max = (size_t)settings_of(c)->websocket_message_size_limit,
+        .deflate = kind_deflates(c->transport.kind),
+    };
     struct ws_frame frame;
 
     while (!c->discarding && !c->stream.closing) {
@@ -273,13 +323,12 @@ static void take(struct conn *c, char *bytes, size_t n)
             keep(c, bytes, n);
             return;
         }
-        event = ws_next(&c->input, max, &bytes, &n, &frame);
+        event = ws_next(&c->input, &terms, &bytes, &n, &frame);
         switch (event) {
         case WS_MORE:
             return;
         case WS_GOT_MESSAGE:
-            if (!c->closing && c->client)
-                client_receive(c->client, frame.payload);
+            on_message(c, &frame);
             break;
         case WS_GOT_PING:
         case WS_GOT_PONG:

@@ -30,7 +30,7 @@ static void on_event(struct trace *t, enum ws_event event, const struct ws_frame
 
     if (event == WS_GOT_MESSAGE) {
         CHECK(f->payload.len <= MESSAGE_MAX);
-        CHECK(f->opcode == WS_BINARY || utf8_valid(f->payload));
+        CHECK(f->opcode == WS_BINARY || f->compressed || utf8_valid(f->payload));
     } else if (event != WS_FAILED) {
         CHECK(f->payload.len <= WS_CONTROL_MAX);
     }
@@ -43,7 +43,7 @@ static void on_event(struct trace *t, enum ws_event event, const struct ws_frame
     t->failed = event == WS_FAILED;
 }
 
-static struct trace run(struct str bytes, size_t piece)
+static struct trace run(const struct ws_terms *terms, struct str bytes, size_t piece)
 {
     struct ws_input in = {NULL};
     struct trace t = {0};
@@ -53,8 +53,8 @@ static struct trace run(struct str bytes, size_t piece)
         char *copy = mem_dup(bytes.ptr + at, n), *p = copy;
 
         for (;;) {
-            struct ws_frame frame = {STR_NONE, 0, 0};
-            enum ws_event event = ws_next(&in, MESSAGE_MAX, &p, &n, &frame);
+            struct ws_frame frame = {0};
+            enum ws_event event = ws_next(&in, terms, &p, &n, &frame);
 
             if (event == WS_MORE)
                 break;
@@ -72,14 +72,16 @@ static struct trace run(struct str bytes, size_t piece)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    struct ws_terms terms = {.message_max = MESSAGE_MAX};
     struct str bytes, list, token;
     struct trace whole, cut;
 
     if (size < 1)
         return 0;
+    terms.deflate = data[0] & 0x80;
     bytes = str_of((const char *)data + 1, size - 1);
-    whole = run(bytes, MAX(bytes.len, (size_t)1));
-    cut = run(bytes, 1 + data[0] % 32);
+    whole = run(&terms, bytes, MAX(bytes.len, (size_t)1));
+    cut = run(&terms, bytes, 1 + data[0] % 32);
     CHECK(whole.events == cut.events && whole.hash == cut.hash);
     if (bytes.len > 256)
         return 0;
@@ -88,5 +90,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         CHECK(token.len > 0);
     ws_glob(str_of(bytes.ptr, bytes.len / 2), str_cut(bytes, bytes.len / 2));
     ws_key_valid(bytes);
+    ws_offers_deflate(bytes);
     return 0;
 }

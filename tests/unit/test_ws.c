@@ -11,6 +11,9 @@
 
 #define MAX_MESSAGE 70000
 
+static const struct ws_terms plain = {.message_max = MAX_MESSAGE};
+static const struct ws_terms deflate = {.message_max = MAX_MESSAGE, .deflate = true};
+
 /* Every event as text, so that two ways of feeding the same bytes can be compared. */
 static void record(struct buf *log, enum ws_event event, const struct ws_frame *f)
 {
@@ -22,7 +25,7 @@ static void record(struct buf *log, enum ws_event event, const struct ws_frame *
     if (event == WS_GOT_CLOSE || event == WS_FAILED)
         buf_printf(log, " %d", (int)f->code);
     if (event == WS_GOT_MESSAGE)
-        buf_printf(log, " %d", (int)f->opcode);
+        buf_printf(log, " %d%s", (int)f->opcode, f->compressed ? " compressed" : "");
     if (f->payload.len > 200)
         buf_printf(log, " <%zu>", f->payload.len);
     else if (f->payload.len > 0)
@@ -31,7 +34,8 @@ static void record(struct buf *log, enum ws_event event, const struct ws_frame *
 }
 
 /* Feeds bytes in pieces of at most `piece`; the events end up in log. False: it failed. */
-static bool feed(struct ws_input *in, struct str bytes, size_t piece, struct buf *log)
+static bool feed_on(const struct ws_terms *terms, struct ws_input *in, struct str bytes,
+                    size_t piece, struct buf *log)
 {
     enum ws_event event = WS_MORE;
 
@@ -40,9 +44,9 @@ static bool feed(struct ws_input *in, struct str bytes, size_t piece, struct buf
         char *copy = mem_dup(bytes.ptr + at, n), *p = copy; /* of its own, for the sanitizer */
 
         do {
-            struct ws_frame frame = {STR_NONE, 0, 0};
+            struct ws_frame frame = {0};
 
-            event = ws_next(in, MAX_MESSAGE, &p, &n, &frame);
+            event = ws_next(in, terms, &p, &n, &frame);
             record(log, event, &frame);
         } while (event != WS_MORE && event != WS_FAILED);
         mem_free(copy);
@@ -50,8 +54,13 @@ static bool feed(struct ws_input *in, struct str bytes, size_t piece, struct buf
     return event != WS_FAILED;
 }
 
+static bool feed(struct ws_input *in, struct str bytes, size_t piece, struct buf *log)
+{
+    return feed_on(&plain, in, bytes, piece, log);
+}
+
 /* The same bytes whole, in single bytes and in sevens must lead to the same events. */
-static void expect(struct str bytes, const char *events)
+static void expect_on(const struct ws_terms *terms, struct str bytes, const char *events)
 {
     static const size_t pieces[] = {SIZE_MAX, 1, 7};
 
@@ -59,12 +68,17 @@ static void expect(struct str bytes, const char *events)
         struct ws_input in = {NULL};
         struct buf log = BUF_INIT(1 << 20);
 
-        feed(&in, bytes, MIN(pieces[i], bytes.len), &log);
+        feed_on(terms, &in, bytes, MIN(pieces[i], bytes.len), &log);
         buf_add_char(&log, '\0');
         assert_string_equal(log.ptr, events);
         ws_input_deinit(&in);
         buf_deinit(&log);
     }
+}
+
+static void expect(struct str bytes, const char *events)
+{
+    expect_on(&plain, bytes, events);
 }
 
 /* Adds a client frame that announces len and holds payload, masked. */
@@ -132,7 +146,7 @@ static void ws_takes_every_length_at_the_edges_of_its_encoding(void **state)
         add_frame(&b, FIN | WS_TEXT, str_of(text, lens[i]));
         p = b.ptr;
         n = b.len;
-        assert_int_equal(ws_next(&in, MAX_MESSAGE, &p, &n, &frame), WS_GOT_MESSAGE);
+        assert_int_equal(ws_next(&in, &plain, &p, &n, &frame), WS_GOT_MESSAGE);
         assert_true(str_eq(frame.payload, str_of(text, lens[i])));
         assert_ptr_equal(frame.payload.ptr + lens[i], b.ptr + b.len); /* in place */
         assert_null(in.partial);
@@ -233,6 +247,115 @@ static void ws_checks_text_before_anybody_sees_it(void **state)
     add_frame_of(&b, FIN | WS_TEXT, STR("\xFF."), 1000); /* at once, not when it is complete */
     expect(buf_str(&b), "failed 1007\n");
     buf_deinit(&b);
+}
+
+#define RSV1 0x40
+
+static void ws_tells_compressed_messages_from_others(void **state)
+{
+    struct buf b = BUF_INIT(1000);
+
+    add_frame(&b, FIN | RSV1 | WS_TEXT, STR("\xFF.")); /* not text yet */
+    add_frame(&b, FIN | WS_TEXT, STR("plain"));
+    add_frame(&b, RSV1 | WS_TEXT, STR("\xFF"));
+    add_frame(&b, FIN | WS_PING, STR("p"));
+    add_frame(&b, WS_CONTINUATION, STR("\xC3"));
+    add_frame(&b, FIN | WS_CONTINUATION, STR("z"));
+    add_frame(&b, FIN | RSV1 | WS_BINARY, STR(""));
+    add_frame(&b, WS_TEXT, STR("pl"));
+    add_frame(&b, FIN | WS_CONTINUATION, STR("ain"));
+    expect_on(&deflate, buf_str(&b),
+              "message 1 compressed \xFF.\nmessage 1 plain\nping p\n"
+              "message 1 compressed \xFF\xC3z\nmessage 2 compressed\nmessage 1 plain\n");
+    buf_clear(&b);
+    add_frame(&b, FIN | RSV1 | WS_TEXT, STR("a"));
+    add_frame(&b, FIN | WS_TEXT, STR("\xFF"));
+    expect_on(&deflate, buf_str(&b), "message 1 compressed a\nfailed 1007\n");
+    buf_deinit(&b);
+}
+
+static void ws_takes_the_compressed_bit_only_where_a_message_begins(void **state)
+{
+    static const struct str samples[] = {
+        STR("\xC9\x80"), /* on control frames */
+        STR("\xCA\x80"),
+        STR("\xC8\x80"),
+        STR("\xC0\x80"), /* on continuations */
+        STR("\x41\x81\0\0\0\0x\xC0\x81\0\0\0\0y"),
+        STR("\x41\x81\0\0\0\0x\x40\x81\0\0\0\0y"),
+        STR("\xA1\x80"), /* the other reserved bits */
+        STR("\x91\x80"),
+        STR("\xE1\x80"),
+        STR("\xD1\x80"),
+        STR("\xC3\x80"),
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(samples); i++)
+        expect_on(&deflate, samples[i], "failed 1002\n");
+}
+
+static void ws_counts_compressed_bytes_as_they_are_on_the_wire(void **state)
+{
+    struct buf b = BUF_INIT(1 << 20);
+
+    add_frame_of(&b, FIN | RSV1 | WS_TEXT, STR_NONE, MAX_MESSAGE + 1);
+    expect_on(&deflate, buf_str(&b), "failed 1009\n");
+    buf_deinit(&b);
+}
+
+static void ws_marks_a_header_as_compressed(void **state)
+{
+    char out[WS_HEADER_MAX];
+
+    assert_int_equal(ws_header(out, WS_TEXT, 5), 2);
+    ws_header_compressed(out);
+    assert_memory_equal(out, "\xC1\x05", 2);
+}
+
+static void ws_finds_an_offer_of_deflate(void **state)
+{
+    static const struct {
+        struct str offers;
+        bool found;
+    } rows[] = {
+        {STR("permessage-deflate"), true},
+        {STR("permessage-deflate; client_max_window_bits"), true},
+        {STR(" permessage-deflate ;server_max_window_bits=8"), true},
+        {STR("x-webkit-deflate-frame, permessage-deflate"), true},
+        {STR(",,permessage-deflate;a=\"b\""), true},
+        {STR("foo; a=\"x, y\", Permessage-Deflate"), true},
+        {STR("foo; a=\"\\\", \", permessage-deflate"), true},
+        {STR("permessage-deflate; server_max_window_bits=99"), true},
+        {STR(""), false},
+        {STR("constructor"), false},
+        {STR("permessage-bzip2"), false},
+        {STR("permessage-deflate2"), false},
+        {STR("permessage-deflate=1"), false},
+        {STR("permessage deflate"), false},
+        {STR("a; permessage-deflate"), false},
+        {STR("foo; a=\", permessage-deflate, \""), false},
+        {STR("foo; a=\", permessage-deflate"), false}, /* a string without an end */
+        {STR("permessage-deflate; a=\"\\"), false},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (ws_offers_deflate(rows[i].offers) != rows[i].found)
+            fail_msg("%.*s", STR_ARGS(rows[i].offers));
+}
+
+/* Looking at every element anew up to its end would take minutes here. */
+static void ws_reads_offers_in_linear_time(void **state)
+{
+    static char offers[8 << 20];
+
+    for (size_t i = 0; i < sizeof offers; i++)
+        offers[i] = "a;b=\"\\a\","[i % 9];
+    assert_false(ws_offers_deflate(str_of(offers, sizeof offers)));
+    memset(offers, ',', sizeof offers);
+    assert_false(ws_offers_deflate(str_of(offers, sizeof offers)));
+    for (size_t i = 0; i < sizeof offers; i++)
+        offers[i] = i == 0 ? '"' : i % 2 ? '\\' : 'a';
+    assert_false(ws_offers_deflate(str_of(offers, sizeof offers)));
 }
 
 static void ws_understands_close_frames(void **state)
@@ -396,6 +519,12 @@ int main(void)
         cmocka_unit_test(ws_takes_no_memory_for_what_is_only_announced),
         cmocka_unit_test(ws_owns_nothing_between_messages),
         cmocka_unit_test(ws_checks_text_before_anybody_sees_it),
+        cmocka_unit_test(ws_tells_compressed_messages_from_others),
+        cmocka_unit_test(ws_takes_the_compressed_bit_only_where_a_message_begins),
+        cmocka_unit_test(ws_counts_compressed_bytes_as_they_are_on_the_wire),
+        cmocka_unit_test(ws_marks_a_header_as_compressed),
+        cmocka_unit_test(ws_finds_an_offer_of_deflate),
+        cmocka_unit_test(ws_reads_offers_in_linear_time),
         cmocka_unit_test(ws_understands_close_frames),
         cmocka_unit_test(ws_bounds_the_number_of_fragments),
         cmocka_unit_test(ws_writes_the_shortest_header),

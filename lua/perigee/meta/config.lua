@@ -23,7 +23,7 @@
 ---@field channel_options? function `channel_options(channel)`: options computed per channel.
 ---@field start? function `start()`: a worker's Lua state starts.
 ---@field stop? function `stop()`: it ends.
----@field reload? function `reload(old)`: it replaces another.
+---@field reload? function `reload()`: it has replaced the one of the old configuration.
 
 ---@class perigee.config.namespace_hooks
 ---@field subscribe? function `subscribe(client, req)`: a client subscribes.
@@ -139,7 +139,7 @@
 ---@field connect_include_server_time? boolean Put `time` (Unix milliseconds) into the connect reply.
 ---@field history_max_publication_limit? integer Publications one history call of a client may return; -1: no limit.
 ---@field recovery_max_publication_limit? integer Publications that may be recovered at once; -1: no limit.
----@field user_id_http_header? string Header of a trusted reverse proxy that holds the user id.
+---@field user_id_http_header? string Header of a trusted reverse proxy that holds the user id of a client without a token.
 ---@field allow_anonymous_connect_without_token? boolean Whoever brings no token is connected as the anonymous user.
 ---@field disallow_anonymous_connection_tokens? boolean Refuse tokens without a user (3507).
 ---@field insecure? boolean Nobody needs a token and everything but private channels is allowed; for development only.
@@ -150,7 +150,7 @@
 ---@field rate_limit? perigee.config.client.rate_limit
 
 ---@class perigee.config.client.subscribe_to_user_personal_channel
----@field enabled? boolean Subscribe every user to a channel of his own.
+---@field enabled? boolean Subscribe every user to a channel of his own: `#` and the user id, behind the namespace below.
 ---@field personal_channel_namespace? string Namespace of the personal channels.
 ---@field single_connection? boolean A new connection of a user closes his others; needs presence in that namespace.
 
@@ -163,9 +163,9 @@
 ---@field jwks_public_endpoint? string URL of a JWKS; the keys above are ignored then.
 ---@field insecure_skip_jwks_endpoint_safety_check? boolean Only warn about an endpoint whose placeholders are not safe.
 ---@field audience? string Must be among the claim `aud`.
----@field audience_regex? string Must match one of the claim `aud`.
+---@field audience_regex? string Regular expression that one of the claim `aud` must match; write `^…$` for the whole of it.
 ---@field issuer? string Must equal the claim `iss`.
----@field issuer_regex? string Must match the claim `iss`.
+---@field issuer_regex? string Regular expression that the claim `iss` must match; write `^…$` for the whole of it.
 ---@field user_id_claim? string Claim that holds the user id instead of `sub`.
 
 ---@class perigee.config.client.subscription_token
@@ -178,9 +178,9 @@
 ---@field jwks_public_endpoint? string URL of a JWKS; the keys above are ignored then.
 ---@field insecure_skip_jwks_endpoint_safety_check? boolean Only warn about an endpoint whose placeholders are not safe.
 ---@field audience? string Must be among the claim `aud`.
----@field audience_regex? string Must match one of the claim `aud`.
+---@field audience_regex? string Regular expression that one of the claim `aud` must match; write `^…$` for the whole of it.
 ---@field issuer? string Must equal the claim `iss`.
----@field issuer_regex? string Must match the claim `iss`.
+---@field issuer_regex? string Regular expression that the claim `iss` must match; write `^…$` for the whole of it.
 ---@field user_id_claim? string Claim that holds the user id instead of `sub`.
 
 ---@class perigee.config.client.rate_limit
@@ -243,8 +243,8 @@
 ---@field write_timeout? number|string How long a write may make no progress before the client counts as slow.
 ---@field compression? boolean permessage-deflate for clients that offer it.
 ---@field compression_level? integer 1 (fast) to 9 (small).
----@field compression_min_size? integer|string Smaller messages are sent as they are.
----@field decompressed_message_size_limit? integer|string Largest message after inflating; 0: as `message_size_limit`.
+---@field compression_min_size? integer|string Messages that are not longer are sent as they are.
+---@field decompressed_message_size_limit? integer|string Largest message from a client after inflating (1009); 0: ten times `message_size_limit`.
 
 ---@class perigee.config.sse
 ---@field enabled? boolean Serve it.

@@ -1,0 +1,33 @@
+/* How many commands a connection may send: client.rate_limit.client_command. Token buckets, one
+ * set per connection, kept only while commands come: the last two stand in one word inside the
+ * client, more of them make a record on the heap, and a record whose buckets are all full again is
+ * given back within two seconds. Worker thread; a struct limits serves one worker. */
+#pragma once
+
+#include "codec/wire.h"
+#include "core/core.h"
+
+struct limits;
+
+/* In the client: 0, packed times of one or two commands (odd), or a pointer to a record. */
+struct limit_slot {
+    uintptr_t word;
+};
+
+struct limits *limits_new(struct core *core);
+void limits_free(struct limits *ls); /* without slots in use */
+
+/* Counts a command; false: over a bucket of its own or of `total`, and not counted. */
+bool limit_take(struct limits *ls, struct limit_slot *slot, enum method method);
+/* After a refusal: should it be logged? At most once a second for a connection. */
+bool limit_may_log(struct limits *ls, const struct limit_slot *slot);
+/* Which option refused last: the path of its buckets. */
+struct str limit_option(const struct limits *ls);
+/* The connection ends. */
+void limit_release(struct limits *ls, struct limit_slot *slot);
+
+struct limit_counts {
+    uint64_t refused; /* commands */
+    uint64_t records; /* on the heap now */
+};
+struct limit_counts limit_counts(const struct limits *ls);
