@@ -6,20 +6,13 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "bind/bind_reply.h"
+#include "client/publish.h"
 #include "codec/json.h"
 #include "core/home.h"
 #include "script/hook.h"
 #include "script/script.h"
 
 #include <lauxlib.h>
-
-/* How one publish ended. */
-struct published {
-    uint32_t code; /* 0: done */
-    struct str message;
-    struct stream_position position;
-};
-typedef void published_fn(void *arg, const struct published *how);
 
 struct publish_args {
     const struct ns *ns;
@@ -57,104 +50,39 @@ static void read_args(lua_State *L, int first, struct publish_args *out)
         out->request.stream = bind_stream_options(s, out->ns);
 }
 
-/* ---- with a transform hook ---- */
-
-/* A publish whose hook is asked; everything it names is in arena. */
-struct transform {
-    struct core *core;
-    struct publish_args args;
-    struct arena arena;
-    published_fn *fn;
-    void *arg;
-};
-
-static void transform_end(struct transform *t, const struct published *how)
+/* The error of a refusing hook; one that wants to disconnect finds nobody here. */
+static uint32_t refused_code(const struct hook_verdict *v)
 {
-    t->fn(t->arg, how);
-    arena_deinit(&t->arena);
-    mem_free(t);
+    return v->outcome == VERDICT_ERROR ? v->code : API_INTERNAL;
 }
 
-static void on_transformed_published(void *arg, enum err err, struct stream_position position)
+static struct str refused_message(const struct hook_verdict *v)
 {
-    struct published how = {.code = bind_code(err), .position = position};
-
-    transform_end(arg, &how);
-}
-
-static void on_transformed(void *arg, const struct hook_verdict *verdict)
-{
-    struct transform *t = arg;
-    struct published how = {0};
-
-    if (verdict->outcome == VERDICT_REFUSE) { /* dropped: a success without a position */
-        transform_end(t, &how);
-        return;
-    }
-    if (verdict->outcome != VERDICT_NIL && verdict->outcome != VERDICT_ALLOW) {
-        how.code = verdict->outcome == VERDICT_ERROR ? verdict->code : API_INTERNAL;
-        how.message = verdict->outcome == VERDICT_ERROR ? verdict->message : STR_NONE;
-        transform_end(t, &how);
-        return;
-    }
-    if (verdict->has_data) {
-        t->args.source.data = verdict->data;
-        t->args.source.data_is_json = true;
-    }
-    if (verdict->tags.len > 0)
-        t->args.source.tags = verdict->tags;
-    home_publish(t->core, publication_new(&t->args.source), &t->args.request,
-                 on_transformed_published, t);
-}
-
-static void transform(struct script *s, const struct publish_args *args, published_fn *fn,
-                      void *arg)
-{
-    struct transform *t = mem_zalloc(sizeof *t);
-    struct hook_request request = {0};
-
-    t->core = core_of(script_worker(s));
-    t->args = *args;
-    t->args.source.channel = arena_dup(&t->arena, args->source.channel);
-    t->args.source.data = arena_dup(&t->arena, args->source.data);
-    t->args.source.tags = arena_dup(&t->arena, args->source.tags);
-    t->args.request.idempotency_key = arena_dup(&t->arena, args->request.idempotency_key);
-    t->args.request.version_epoch = arena_dup(&t->arena, args->request.version_epoch);
-    t->fn = fn;
-    t->arg = arg;
-    request.channel = t->args.source.channel;
-    request.data = t->args.source.data;
-    request.data_is_binary = !t->args.source.data_is_json;
-    request.tags = t->args.source.tags;
-    hook_run(s, (unsigned)args->ns->index, HOOK_TRANSFORM, &request, on_transformed, t);
+    return v->outcome == VERDICT_ERROR ? v->message : STR_NONE;
 }
 
 /* ---- one ---- */
 
-static void wake_published(struct script_wait *wait, const struct published *how)
+static void on_one(void *arg, enum err err, struct stream_position position)
 {
+    struct script_wait *wait = arg;
     lua_State *co = script_wait_state(wait);
 
-    if (how->code != 0) {
-        script_wake(wait, bind_push_error(co, how->code, how->message));
+    if (err != OK) {
+        script_wake(wait, bind_push_error(co, bind_code(err), STR_NONE));
         return;
     }
-    lua_pushinteger(co, (lua_Integer)how->position.offset);
-    lua_pushlstring(co, how->position.epoch.ptr ? how->position.epoch.ptr : "",
-                    how->position.epoch.len);
+    lua_pushinteger(co, (lua_Integer)position.offset);
+    lua_pushlstring(co, position.epoch.ptr ? position.epoch.ptr : "", position.epoch.len);
     script_wake(wait, 2);
 }
 
-static void on_one(void *arg, const struct published *how)
+static void on_one_refused(void *arg, const struct hook_verdict *v)
 {
-    wake_published(arg, how);
-}
+    struct script_wait *wait = arg;
 
-static void on_one_published(void *arg, enum err err, struct stream_position position)
-{
-    struct published how = {.code = bind_code(err), .position = position};
-
-    wake_published(arg, &how);
+    script_wake(wait, bind_push_error(script_wait_state(wait), refused_code(v),
+                                      refused_message(v)));
 }
 
 /* publish(options, channel, data, …) → offset, epoch */
@@ -166,11 +94,8 @@ static int core_publish(lua_State *L)
 
     read_args(L, 1, &args);
     wait = script_wait_begin(L, "publish");
-    if (hooks_has(script_hooks(s, (unsigned)args.ns->index), HOOK_TRANSFORM))
-        transform(s, &args, on_one, wait);
-    else
-        home_publish(core_of(script_worker(s)), publication_new(&args.source), &args.request,
-                     on_one_published, wait);
+    publish_start(core_of(script_worker(s)), &args.source, &args.request, on_one, on_one_refused,
+                  wait);
     return script_wait_end(L, wait);
 }
 
@@ -241,31 +166,35 @@ static void gather_wake(struct gather *g)
     bind_wake_json(wait, &out);
 }
 
-static void slot_done(struct gather_slot *slot, const struct published *how)
+/* One answer more is there. */
+static void slot_done(struct gather_slot *slot)
 {
     struct gather *g = slot->gather;
 
-    slot->code = how->code;
-    slot->message = str_dup(how->message);
-    slot->offset = how->position.offset;
-    slot->epoch_len = (uint8_t)MIN(how->position.epoch.len, EPOCH_LEN_MAX);
-    if (slot->epoch_len > 0)
-        memcpy(slot->epoch, how->position.epoch.ptr, slot->epoch_len);
     if (--g->missing == 0 && g->wait)
         gather_wake(g);
     gather_unref(g);
 }
 
-static void on_slot(void *arg, const struct published *how)
+static void on_slot(void *arg, enum err err, struct stream_position position)
 {
-    slot_done(arg, how);
+    struct gather_slot *slot = arg;
+
+    slot->code = bind_code(err);
+    slot->offset = position.offset;
+    slot->epoch_len = (uint8_t)MIN(position.epoch.len, EPOCH_LEN_MAX);
+    if (slot->epoch_len > 0)
+        memcpy(slot->epoch, position.epoch.ptr, slot->epoch_len);
+    slot_done(slot);
 }
 
-static void on_slot_published(void *arg, enum err err, struct stream_position position)
+static void on_slot_refused(void *arg, const struct hook_verdict *v)
 {
-    struct published how = {.code = bind_code(err), .position = position};
+    struct gather_slot *slot = arg;
 
-    slot_done(arg, &how);
+    slot->code = refused_code(v);
+    slot->message = str_dup(refused_message(v));
+    slot_done(slot);
 }
 
 static struct gather *to_gather(lua_State *L)
@@ -305,11 +234,8 @@ static int gather_publish(lua_State *L)
     slot->gather = g;
     g->missing++;
     g->refs++;
-    if (hooks_has(script_hooks(s, (unsigned)args.ns->index), HOOK_TRANSFORM))
-        transform(s, &args, on_slot, slot);
-    else
-        home_publish(core_of(script_worker(s)), publication_new(&args.source), &args.request,
-                     on_slot_published, slot);
+    publish_start(core_of(script_worker(s)), &args.source, &args.request, on_slot, on_slot_refused,
+                  slot);
     return 0;
 }
 

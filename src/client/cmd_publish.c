@@ -32,10 +32,17 @@ static void on_published(void *arg, enum err err, struct stream_position positio
                                               .publish = &(struct wire_publish_result){}});
         else
             command_refuse(p->cl, p->id, ERROR_INTERNAL,
-                           &(struct refusal){.cause = err == ERR_SCRIPT ? "the transform hook failed"
-                                                                        : "the engine failed",
-                                             .channel = p->channel});
+                           &(struct refusal){.cause = "the engine failed", .channel = p->channel});
     }
+    publishing_end(w);
+}
+
+static void on_refused(void *arg, const struct hook_verdict *v)
+{
+    struct publishing *w = arg;
+
+    if (pending_alive(w->pending))
+        command_refuse_verdict(w->pending->cl, w->pending->id, w->pending->channel, v);
     publishing_end(w);
 }
 
@@ -57,7 +64,7 @@ static void publish(struct publishing *w, struct str data, bool data_is_json, st
 
     if (skip_history)
         request.stream.size = 0;
-    publish_start(cl->core, &source, &request, on_published, w);
+    publish_start(cl->core, &source, &request, on_published, on_refused, w);
 }
 
 static void decide_by_rules(struct publishing *w)

@@ -8,7 +8,8 @@ struct transforming {
     struct core *core;
     struct publication_source source;
     struct publish_request request;
-    publish_done_fn *fn;
+    home_published_fn *fn;
+    publish_refused_fn *refused;
     void *arg;
     char text[];
 };
@@ -20,7 +21,7 @@ static void on_transformed(void *arg, const struct hook_verdict *v)
     switch (v->outcome) {
     case VERDICT_ERROR:
     case VERDICT_DISCONNECT:
-        t->fn(t->arg, ERR_SCRIPT, (struct stream_position){0});
+        t->refused(t->arg, v);
         break;
     case VERDICT_REFUSE:
         t->fn(t->arg, OK, (struct stream_position){0});
@@ -42,7 +43,8 @@ static void on_transformed(void *arg, const struct hook_verdict *v)
 
 static void transform(struct core *core, unsigned ns_index,
                       const struct publication_source *source,
-                      const struct publish_request *request, publish_done_fn *fn, void *arg)
+                      const struct publish_request *request, home_published_fn *fn,
+                      publish_refused_fn *refused, void *arg)
 {
     const struct publication_info *info = &source->info;
     struct transforming *t = mem_alloc(
@@ -54,6 +56,7 @@ static void transform(struct core *core, unsigned ns_index,
 
     t->core = core;
     t->fn = fn;
+    t->refused = refused;
     t->arg = arg;
     t->source = *source;
     t->source.channel = str_put(&at, source->channel);
@@ -76,7 +79,8 @@ static void transform(struct core *core, unsigned ns_index,
 }
 
 void publish_start(struct core *core, const struct publication_source *source,
-                   const struct publish_request *request, publish_done_fn *fn, void *arg)
+                   const struct publish_request *request, home_published_fn *fn,
+                   publish_refused_fn *refused, void *arg)
 {
     struct channel_parts parts;
 
@@ -84,7 +88,7 @@ void publish_start(struct core *core, const struct publication_source *source,
     if (hook_is_set_anywhere(core->script, HOOK_TRANSFORM) &&
         channel_resolve(core->settings, source->channel, &parts) == OK &&
         hook_is_set(core->script, (unsigned)parts.ns->index, HOOK_TRANSFORM))
-        transform(core, (unsigned)parts.ns->index, source, request, fn, arg);
+        transform(core, (unsigned)parts.ns->index, source, request, fn, refused, arg);
     else
         home_publish(core, publication_new(source), request, fn, arg);
 }

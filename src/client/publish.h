@@ -5,9 +5,10 @@
 #include "core/home.h"
 #include "script/hook.h"
 
-/* err OK: position as the home gave it (empty when the transform hook dropped it). ERR_SCRIPT: the
- * hook failed. */
-typedef void publish_done_fn(void *arg, enum err err, struct stream_position position);
-/* source and request are borrowed. fn is called exactly once, maybe before the call returns. */
+/* The transform hook refused the publication, or failed: verdict is an error. Borrowed. */
+typedef void publish_refused_fn(void *arg, const struct hook_verdict *verdict);
+/* source and request are borrowed. fn or refused is called exactly once, maybe before the call
+ * returns; fn gets OK and an empty position when the hook dropped the publication. */
 void publish_start(struct core *core, const struct publication_source *source,
-                   const struct publish_request *request, publish_done_fn *fn, void *arg);
+                   const struct publish_request *request, home_published_fn *fn,
+                   publish_refused_fn *refused, void *arg);
