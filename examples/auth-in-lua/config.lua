@@ -1,6 +1,5 @@
 -- No tokens: the client sends a key with its connect command (`data: { key: "…" }` in the SDK's
--- options), and Lua looks up whose it is. The table may as well be an answer of your backend:
--- a hook may wait for perigee.http.get without holding up anybody else.
+-- options), and Lua looks up whose it is.
 
 local perigee = require "perigee"
 

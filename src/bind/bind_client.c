@@ -3,6 +3,8 @@
 #include "base/random.h"
 #include "client/client.h"
 #include "client/control.h"
+#include "codec/utf8.h"
+#include "codec/ws.h"
 #include "script/lua_json.h"
 
 #include <lauxlib.h>
@@ -200,6 +202,8 @@ static int method_disconnect(lua_State *L)
     const char *reason = luaL_optlstring(L, 3, "force disconnect", &len);
 
     luaL_argcheck(L, code >= 3000 && code <= 4999, 2, "a code from 3000 to 4999 expected");
+    luaL_argcheck(L, len > 0 && len <= WS_REASON_MAX && utf8_valid(str_of(reason, len)), 3,
+                  "1 to 123 bytes of text expected");
     client_disconnect(cl, (uint32_t)code, str_of(reason, len));
     return 0;
 }

@@ -242,7 +242,11 @@ static bool all_ok(const struct boot *b)
 
 static void reload(struct boot *b)
 {
-    b->next = b->request->reload ? b->request->reload(b->request->reload_arg) : NULL;
+    if (b->request->reload == NULL) {
+        LOG(LOG_WARN, "SIGHUP: perigee dev does not reload; perigee serve does");
+        return;
+    }
+    b->next = b->request->reload(b->request->reload_arg);
     if (b->next == NULL) {
         LOG(LOG_ERROR, "not reloaded: everything stays as it is");
         return;

@@ -82,7 +82,9 @@ void command_disconnect(struct client *cl, enum disconnect code, const struct re
 void command_refuse_verdict(struct client *cl, uint32_t id, struct str channel,
                             const struct hook_verdict *v)
 {
-    struct refusal why = {.cause = "a hook said so", .option = STR("hooks"), .channel = channel};
+    struct refusal why = {.cause = v->failed ? "a hook failed" : "a hook said so",
+                          .option = STR("hooks"),
+                          .channel = channel};
     struct wire_error error = {
         .code = v->code, .message = v->message, .temporary = v->temporary};
 

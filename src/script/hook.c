@@ -38,6 +38,18 @@ bool hook_wants_headers(const struct script *s)
 
 /* --- what a hook is told --------------------------------------------------------------------- */
 
+/* What a connect context may lack: nil, rather than a question to its client. */
+static bool is_own_field(const char *key)
+{
+    static const char *const own[] = {"raw", "token", "name", "version", "channels"};
+
+    for (size_t i = 0; i < ARRAY_LEN(own); i++) {
+        if (strcmp(key, own[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* request.data: decoded when it is first asked for. What a connect context has not, its client
  * has. */
 static int request_index(lua_State *L)
@@ -58,10 +70,11 @@ static int request_index(lua_State *L)
         lua_rawset(L, 1);
         return 1;
     }
-    if (lua_rawgetp(L, 1, &client_key) == LUA_TNIL)
+    if (lua_rawgetp(L, 1, &client_key) == LUA_TNIL || is_own_field(key))
         return 0;
     lua_pushvalue(L, 2);
-    lua_gettable(L, -2);
+    if (lua_gettable(L, -2) == LUA_TFUNCTION)
+        return luaL_error(L, "ctx:%s: the client is not connected yet", key);
     return 1;
 }
 

@@ -221,6 +221,7 @@ static void read_answer(enum answer_kind kind, const struct answer *answer,
 void verdict_internal(struct hook_verdict *out)
 {
     *out = (struct hook_verdict){.outcome = VERDICT_ERROR,
+                                 .failed = true,
                                  .code = 100,
                                  .message = STR("internal server error"),
                                  .temporary = true};

@@ -13,6 +13,9 @@ test("the connect hook", async (t) => {
           if ctx.user == "banned" then return perigee.disconnect_code(4100, "banned") end
           if ctx.user == "busy" then return perigee.error(450, "come back later", true) end
           if ctx.user == "leave" then return nil end
+          if ctx.user == "absent" then
+            return { data = { type(ctx.raw), type(ctx.data), type(ctx.name), type(ctx.version), type(ctx.channels and ctx.channels[1]) } }
+          end
           if ctx.user == "rename" then return { user = "renamed", info = { by = "hook" } } end
           if ctx.user == "subs" then return { channels = { "news", "$own" }, data = { hello = ctx.user } } end
           if ctx.user == "expire" then return { expire_at = perigee.now() + 100 } end
@@ -27,6 +30,9 @@ test("the connect hook", async (t) => {
     return client;
   };
 
+  await t.test("what the client did not send is nil", async () => {
+    assert.deepEqual((await connect("absent")).reply1.connect.data, ["nil", "nil", "nil", "nil", "nil"]);
+  });
   await t.test("nil leaves everything as it is", async () => {
     for (const user of ["leave", "other"]) assert.ok((await connect(user)).reply1.connect.client);
   });
