@@ -414,21 +414,21 @@ static void recovery_continues_where_the_client_was_or_says_that_it_cannot(void 
     static const struct exchange cases[] = {
         {"'recover':true,'epoch':'%s','offset':7",
          "'recoverable':true,'epoch':'E','publications':[{'data':8,'offset':8}],'recovered':true,"
-         "'positioned':true,'offset':7,'was_recovering':true"},
+         "'offset':7,'positioned':true,'was_recovering':true"},
         {"'recover':true,'epoch':'%s','offset':8",
-         "'recoverable':true,'epoch':'E','recovered':true,'positioned':true,'offset':8,"
+         "'recoverable':true,'epoch':'E','recovered':true,'offset':8,'positioned':true,"
          "'was_recovering':true"},
         {"'recover':true,'epoch':'%s','offset':9",
-         "'recoverable':true,'epoch':'E','positioned':true,'offset':8,'was_recovering':true"},
+         "'recoverable':true,'epoch':'E','offset':8,'positioned':true,'was_recovering':true"},
         {"'recover':true,'epoch':'%s','offset':2",
-         "'recoverable':true,'epoch':'E','positioned':true,'offset':8,'was_recovering':true"},
+         "'recoverable':true,'epoch':'E','offset':8,'positioned':true,'was_recovering':true"},
         {"'recover':true,'epoch':'otherone','offset':7",
-         "'recoverable':true,'epoch':'E','positioned':true,'offset':8,'was_recovering':true"},
+         "'recoverable':true,'epoch':'E','offset':8,'positioned':true,'was_recovering':true"},
         {"'recover':true,'epoch':'','offset':7",
          "'recoverable':true,'epoch':'E','publications':[{'data':8,'offset':8}],'recovered':true,"
-         "'positioned':true,'offset':7,'was_recovering':true"},
+         "'offset':7,'positioned':true,'was_recovering':true"},
         {"'epoch':'%s','offset':7",
-         "'recoverable':true,'epoch':'E','positioned':true,'offset':8"},
+         "'recoverable':true,'epoch':'E','offset':8,'positioned':true"},
     };
     char epoch[9] = "";
     struct loopback *p = loopback_connected("pub", KIND_WS_JSON, "7");
