@@ -92,7 +92,7 @@ static enum form delta_form(struct fanout *f, struct subscription *sub)
     bool has_base = sub->flags & SUB_HAS_BASE;
 
     if (f->p->offset == 0 || !(sub->flags & SUB_POSITIONED)) {
-        sub->flags &= (uint16_t)~SUB_HAS_BASE;
+        sub->flags &= ~(uint32_t)SUB_HAS_BASE;
         return whole;
     }
     sub->flags |= SUB_HAS_BASE;
