@@ -265,7 +265,7 @@ static void tell_disconnect(struct client *cl, uint32_t code, struct str reason)
 {
     struct script *script = cl->core->script;
 
-    if (hook_is_set(script, 0, HOOK_DISCONNECT))
+    if (cl->was_connected && hook_is_set(script, 0, HOOK_DISCONNECT))
         hook_run(script, 0, HOOK_DISCONNECT,
                  &(struct hook_request){.client = cl, .code = code, .reason = reason}, on_end_seen,
                  client_ref(cl));

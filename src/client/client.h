@@ -56,6 +56,7 @@ struct client {
     bool running;                /* inside its command loop */
     bool paused;                 /* the transport was told to stop reading */
     bool refreshing;             /* the refresh hook was asked */
+    bool was_connected;          /* hooks hear of its end */
     bool by_token;               /* who it is, its token said */
     bool caps_by_hook;           /* a token's refresh leaves them alone */
     bool user_counted;           /* of admission_enter_user */

@@ -16,6 +16,8 @@ static void free_connecting(struct connecting *c)
         for (size_t k = 0; k < c->channels[i].publication_count; k++)
             publication_unref(c->channels[i].publications[k]);
     }
+    if (cl->hub.outbox == &c->held)
+        cl->hub.outbox = NULL; /* the client is ending */
     outbox_deinit(&c->held);
     settings_unref(c->settings);
     arena_deinit(&c->arena);
@@ -119,6 +121,7 @@ static void on_subscribed_all(struct connecting *c)
                         &(struct refusal){.cause = "a server-side subscription failed"});
     } else {
         cl->state = CLIENT_CONNECTED;
+        cl->was_connected = true;
         cl->expire_at = c->expire_at;
         reply(c);
         client_life_connected(cl);
@@ -447,6 +450,11 @@ static const struct wire_connect_request *keep_request(struct arena *a,
     return kept;
 }
 
+static void on_held_overflow(struct outbox *held, enum err why)
+{
+    client_write_failed(container_of(held, struct connecting, held)->cl, why);
+}
+
 void cmd_connect(struct client *cl, const struct wire_command *command)
 {
     struct connecting *c = mem_zalloc(sizeof *c);
@@ -458,7 +466,7 @@ void cmd_connect(struct client *cl, const struct wire_command *command)
     c->id = command->id;
     c->settings = settings_ref(cl->core->settings);
     c->request = keep_request(&c->arena, command->connect);
-    outbox_init(&c->held, NULL, (size_t)c->settings->client_queue_max_size, cl->hub.outbox->on_fail);
+    outbox_init(&c->held, NULL, (size_t)c->settings->client_queue_max_size, on_held_overflow);
     if (c->request->token.len > 0 && !check_token(c))
         return;
     if (hook_is_set(script, 0, HOOK_CONNECT))

@@ -285,7 +285,7 @@ static void tell_unsubscribe(struct client *cl, struct str channel, uint32_t cod
     struct channel_parts parts;
     unsigned row = 0; /* a reload may have taken the namespace away */
 
-    if (!hook_is_set_anywhere(script, HOOK_UNSUBSCRIBE))
+    if (!cl->was_connected || !hook_is_set_anywhere(script, HOOK_UNSUBSCRIBE))
         return;
     if (channel_resolve(cl->core->settings, channel, &parts) == OK)
         row = (unsigned)parts.ns->index;

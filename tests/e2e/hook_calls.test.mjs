@@ -212,6 +212,13 @@ test("hooks after the fact", async (t) => {
     assert.deepEqual(events[2], ["disconnect", "b", 4400, "out"]);
     await watcher.quiet();
   });
+  await t.test("a connect that fails was no session", async () => {
+    const token = sign({ sub: "d", channels: Array.from({ length: 200 }, (_, n) => `c${n}`) });
+    const client = await server.open();
+    client.send({ id: 1, connect: { token } });
+    await client.expectClose(3505, "channel limit");
+    await watcher.quiet();
+  });
   await t.test("a lost connection is a disconnect", async () => {
     const client = await server.connect("c");
     client.destroy();
