@@ -31,6 +31,7 @@ struct dev {
     char config_path[4096];
     struct buf page; /* the same for every worker: written before they start */
     struct buf curl;
+    struct buf base; /* "http://127.0.0.1:8000": a name might mean another address here */
 };
 
 /* --- the configuration --------------------------------------------------------------------------------- */
@@ -172,10 +173,11 @@ static void on_ready(int port, void *arg)
     struct dev *d = arg;
 
     printf("Perigee %s is running; open its playground:\n\n"
-           "  http://localhost:%d/\n\n"
+           "  %.*s/\n\n"
            "Publish into it:\n\n  %.*s\n\n"
            "Its configuration, the next step (perigee -c config.lua):\n\n  %s\n\n",
-           PERIGEE_VERSION, port, STR_ARGS(buf_str(&d->curl)), d->config_path);
+           PERIGEE_VERSION, STR_ARGS(buf_str(&d->base)), STR_ARGS(buf_str(&d->curl)),
+           d->config_path);
     fflush(stdout);
 }
 
@@ -195,6 +197,13 @@ static int choose_port(const struct settings *s)
     return port;
 }
 
+static void add_base(struct buf *out, struct str address, int port)
+{
+    bool v6 = str_find(address, ':') >= 0;
+
+    buf_printf(out, "http://%s%.*s%s:%d", v6 ? "[" : "", STR_ARGS(address), v6 ? "]" : "", port);
+}
+
 static int run(struct dev *d)
 {
     struct node_request request = {
@@ -210,17 +219,20 @@ static int run(struct dev *d)
     request.port = choose_port(d->settings);
     if (request.port == 0)
         return 1;
+    add_base(&d->base, d->settings->http_server_address, request.port);
     buf_printf(&d->curl,
-               "curl http://localhost:%d/api/publish -H 'X-API-Key: %.*s' "
+               "curl %.*s%.*s/publish -H 'X-API-Key: %.*s' "
                "-d '{\"channel\":\"" CHANNEL "\",\"data\":{\"text\":\"hello\"}}'",
-               request.port, STR_ARGS(d->settings->http_api_key));
+               STR_ARGS(buf_str(&d->base)), STR_ARGS(d->settings->http_api_handler_prefix),
+               STR_ARGS(d->settings->http_api_key));
     make_page(d);
     return serve_settings(&request);
 }
 
 int cli_dev(int argc, char **argv)
 {
-    struct dev d = {.page = BUF_INIT(PAGE_MAX), .curl = BUF_INIT(TEXT_MAX)};
+    struct dev d = {
+        .page = BUF_INIT(PAGE_MAX), .curl = BUF_INIT(TEXT_MAX), .base = BUF_INIT(TEXT_MAX)};
     struct options o;
     int code = 2;
 
@@ -243,6 +255,7 @@ int cli_dev(int argc, char **argv)
 out:
     buf_deinit(&d.page);
     buf_deinit(&d.curl);
+    buf_deinit(&d.base);
     options_deinit(&o);
     return code;
 }

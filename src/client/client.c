@@ -129,7 +129,7 @@ static void inbox_add(struct client *cl, struct str bytes, bool in_front)
         *cl->inbox->last = item;
         cl->inbox->last = &item->next;
     }
-    cl->inbox->bytes += bytes.len;
+    cl->inbox->bytes += sizeof *item + bytes.len; /* empty ones count too */
     if (cl->inbox->bytes > INBOX_PAUSE_BYTES && !cl->paused && cl->transport) {
         cl->paused = true;
         cl->transport->ops->pause(cl->transport);
@@ -143,7 +143,7 @@ static struct inbox_item *inbox_take(struct client *cl)
     if (item == NULL)
         return NULL;
     cl->inbox->first = item->next;
-    cl->inbox->bytes -= item->len;
+    cl->inbox->bytes -= sizeof *item + item->len;
     if (item->next == NULL) {
         mem_free(cl->inbox);
         cl->inbox = NULL;

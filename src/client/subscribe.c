@@ -158,7 +158,8 @@ static void on_subscribed(void *arg, enum err err, const struct subscribe_answer
     if (err == OK)
         sub = enter(f, answer);
     f->fn(f->arg, err, &f->plan, answer, sub);
-    if (sub && f->cancelled)
+    /* fn went on with the next commands, which may have left already */
+    if (sub && f->cancelled && (sub = hub_find(&cl->hub, f->plan.channel)) != NULL)
         subscribe_leave(cl, sub, UNSUBSCRIBE_SERVER, codes_unsubscribe(UNSUBSCRIBE_SERVER), true);
     filter_free(f->plan.filter);
     settings_unref(f->settings);

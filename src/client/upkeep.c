@@ -166,9 +166,11 @@ static void check_position(struct client *cl, const struct subscription *sub, co
 static bool is_expired(const struct client *cl, const struct subscription *sub)
 {
     int64_t grace = cl->core->settings->client_expired_sub_close_delay_ms;
+    int64_t now = clock_wall_ms();
 
-    return sub->extra && sub->extra->expire_at > 0 &&
-           sub->extra->expire_at * 1000 + grace < clock_wall_ms();
+    /* a far day, in milliseconds, would not fit */
+    return sub->extra && sub->extra->expire_at > 0 && sub->extra->expire_at <= now / 1000 &&
+           sub->extra->expire_at * 1000 + grace < now;
 }
 
 static void end_subscription(struct client *cl, struct subscription *sub)

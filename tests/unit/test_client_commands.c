@@ -48,7 +48,8 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* --- one command, one answer --------------------------------------------------------------------- */
+/* --- one command, one answer ---------------------------------------------------------------------
+ */
 
 /* A command and its reply. */
 struct exchange {
@@ -70,8 +71,8 @@ static const struct ending {
     {"{'id':2,'subscribe':{'channel':'word:A1'}}", 107, "bad request"},
     {"{'id':2,'subscribe':{'channel':'x','type':1}}", 103, "permission denied"},
     {"{'id':2,'subscribe':{'channel':'x','type':4}}", 108, "not available"},
-    {"{'id':2,'subscribe':{'channel':'x','tf':{'key':'a','cmp':'eq','val':'b'}}}",
-     107, "bad request"},
+    {"{'id':2,'subscribe':{'channel':'x','tf':{'key':'a','cmp':'eq','val':'b'}}}", 107,
+     "bad request"},
     {"{'id':2,'subscribe':{'channel':'x','token':'broken'}}", 103, "permission denied"},
     {"{'id':2,'publish':{'channel':'no:x','data':{}}}", 102, "unknown channel"},
     {"{'id':2,'publish':{'channel':'x','data':{}}}", 103, "permission denied"},
@@ -139,7 +140,7 @@ static const struct ending endings[] = {
     {"{'id':2,'refresh':{'token':'broken'}}", 3500, "invalid token"},
     {"{'id':2,'ping':{}}", 3501, "bad request"},
     {"{'id':2}", 3501, "bad request"},
-    {"{}", 3501, "bad request"}, /* a pong that nobody asked for */
+    {"{}", 3501, "bad request"},                            /* a pong that nobody asked for */
     {"{'subscribe':{'channel':'x'}}", 3501, "bad request"}, /* without an id it is a pong too */
     {"{'send':{'data':{}}}", 3508, "not available"},
 };
@@ -162,8 +163,8 @@ static void every_disconnect_has_its_cause_and_says_nothing_else(void **state)
 
 static void what_is_no_message_is_a_bad_request(void **state)
 {
-    static const char *const texts[] = {"", "{", "[]", "nonsense", "{\"id\":-1}", "{\"id\":1}x",
-                                        "{\"id\":2,\"rpc\":{}}\nnonsense"};
+    static const char *const texts[] = {
+        "", "{", "[]", "nonsense", "{\"id\":-1}", "{\"id\":1}x", "{\"id\":2,\"rpc\":{}}\nnonsense"};
 
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         struct loopback *l = loopback_connected("me", KIND_WS_JSON, "7");
@@ -174,7 +175,8 @@ static void what_is_no_message_is_a_bad_request(void **state)
     }
 }
 
-/* --- connect --------------------------------------------------------------------------------------- */
+/* --- connect
+ * --------------------------------------------------------------------------------------- */
 
 static void an_anonymous_connect_is_answered_with_the_servers_pings(void **state)
 {
@@ -283,7 +285,8 @@ static void more_server_side_channels_than_allowed_end_the_connection(void **sta
     loopback_close(l);
 }
 
-/* --- subscribe --------------------------------------------------------------------------------------- */
+/* --- subscribe
+ * --------------------------------------------------------------------------------------- */
 
 static void subscriptions_have_limits_and_exist_once(void **state)
 {
@@ -319,7 +322,8 @@ static void a_name_of_255_bytes_is_the_longest(void **state)
     char command[700], long_channel[256] = "";
 
     memset(long_channel, 'c', 255);
-    snprintf(command, sizeof command, "{\"id\":2,\"subscribe\":{\"channel\":\"%s\"}}", long_channel);
+    snprintf(command, sizeof command, "{\"id\":2,\"subscribe\":{\"channel\":\"%s\"}}",
+             long_channel);
     loopback_expect(l, command, "{\"id\":2,\"subscribe\":{}}");
     snprintf(command, sizeof command, "{\"id\":3,\"subscribe\":{\"channel\":\"%sx\"}}",
              long_channel);
@@ -341,7 +345,8 @@ static void subscription_tokens_open_what_is_closed_for_the_right_one_only(void 
          "{\"id\":2,\"error\":{\"code\":109,\"message\":\"token expired\"}}"},
         {"{\"sub\":\"7\",\"channel\":\"closed:x\",\"expire_at\":1700000000}",
          "{\"id\":2,\"error\":{\"code\":110,\"message\":\"expired\"}}"},
-        {"{\"sub\":\"7\"}", "{\"id\":2,\"error\":{\"code\":103,\"message\":\"permission denied\"}}"},
+        {"{\"sub\":\"7\"}",
+         "{\"id\":2,\"error\":{\"code\":103,\"message\":\"permission denied\"}}"},
         {"{\"sub\":\"7\",\"channel\":\"closed:y\"}", "3500"},
         {"{\"sub\":\"8\",\"channel\":\"closed:x\"}", "3500"},
         {"{\"sub\":\"7\",\"channel\":\"closed:x\",\"client\":\"other\"}", "3500"},
@@ -387,18 +392,19 @@ static void anonymous_clients_need_the_option_of_their_own(void **state)
     loopback_close(l);
 }
 
-/* --- publish, history, presence ------------------------------------------------------------------------ */
+/* --- publish, history, presence
+ * ------------------------------------------------------------------------ */
 
 static void a_publication_reaches_subscribers_of_both_encodings_and_its_publisher(void **state)
 {
     struct loopback *me = loopback_connected("me", KIND_WS_JSON, "7");
     struct loopback *you = loopback_connected("you", KIND_WS_PROTOBUF, "8");
-    static const char push[] =
-        "{\"push\":{\"channel\":\"x\",\"pub\":{\"data\":{\"a\": [1,  2]},"
-        "\"info\":{\"user\":\"7\",\"client\":\"me\"}}}}";
+    static const char push[] = "{\"push\":{\"channel\":\"x\",\"pub\":{\"data\":{\"a\": [1,  2]},"
+                               "\"info\":{\"user\":\"7\",\"client\":\"me\"}}}}";
     char answer[512];
 
-    loopback_expect(me, "{\"id\":2,\"subscribe\":{\"channel\":\"x\"}}", "{\"id\":2,\"subscribe\":{}}");
+    loopback_expect(me, "{\"id\":2,\"subscribe\":{\"channel\":\"x\"}}",
+                    "{\"id\":2,\"subscribe\":{}}");
     loopback_expect(you, "{\"id\":2,\"subscribe\":{\"channel\":\"x\"}}",
                     "{\"id\":2,\"subscribe\":{}}");
     snprintf(answer, sizeof answer, "%s\n{\"id\":3,\"publish\":{}}", push);
@@ -427,8 +433,7 @@ static void recovery_continues_where_the_client_was_or_says_that_it_cannot(void 
         {"'recover':true,'epoch':'','offset':7",
          "'recoverable':true,'epoch':'E','publications':[{'data':8,'offset':8}],'recovered':true,"
          "'offset':7,'positioned':true,'was_recovering':true"},
-        {"'epoch':'%s','offset':7",
-         "'recoverable':true,'epoch':'E','offset':8,'positioned':true"},
+        {"'epoch':'%s','offset':7", "'recoverable':true,'epoch':'E','offset':8,'positioned':true"},
     };
     char epoch[9] = "";
     struct loopback *p = loopback_connected("pub", KIND_WS_JSON, "7");
@@ -459,7 +464,8 @@ static void recovery_continues_where_the_client_was_or_says_that_it_cannot(void 
                          cases[i].command, epoch, mark + 2);
             else
                 snprintf(fields, sizeof fields, "%s", cases[i].command);
-            snprintf(command, sizeof command, "{'id':2,'subscribe':{'channel':'hist:x',%s}}", fields);
+            snprintf(command, sizeof command, "{'id':2,'subscribe':{'channel':'hist:x',%s}}",
+                     fields);
             snprintf(want, sizeof want, "{'id':2,'subscribe':{%s}}", cases[i].reply);
             loopback_expect(l, quoted(command), quoted(want));
             loopback_close(l);
@@ -587,8 +593,8 @@ static void binary_data_ends_json_subscribers_and_reaches_the_others(void **stat
     loopback_expect(pb, "{\"id\":2,\"subscribe\":{\"channel\":\"x\"}}",
                     "{\"id\":2,\"subscribe\":{}}");
     home_publish(core,
-                 publication_new(&(struct publication_source){.channel = STR("x"),
-                                                              .data = STR("\"\x01\xff")}),
+                 publication_new(
+                     &(struct publication_source){.channel = STR("x"), .data = STR("\"\x01\xff")}),
                  &(struct publish_request){0}, NULL, NULL);
     loopback_ended(json, 3506, "inappropriate protocol");
     assert_string_equal(loopback_read(json), "");

@@ -26,7 +26,8 @@ static struct settings *settings;
 static struct worker *worker; /* of a world with one */
 static struct core *core;
 
-/* --- settings ---------------------------------------------------------------------------------- */
+/* --- settings ----------------------------------------------------------------------------------
+ */
 
 static UNUSED struct settings *world_settings(const char *config)
 {
@@ -47,7 +48,8 @@ static UNUSED struct settings *world_settings(const char *config)
     return s;
 }
 
-/* --- the clock ---------------------------------------------------------------------------------- */
+/* --- the clock ----------------------------------------------------------------------------------
+ */
 
 #define WORLD_EPOCH_MS INT64_C(1700000000000)
 
@@ -68,7 +70,8 @@ static UNUSED int64_t world_now_s(void)
     return world_wall_ms() / 1000;
 }
 
-/* --- one worker ---------------------------------------------------------------------------------- */
+/* --- one worker ----------------------------------------------------------------------------------
+ */
 
 /* Turns the loop until mail and tasks have come to rest. */
 static UNUSED void world_turn(void)
@@ -115,8 +118,7 @@ static UNUSED void world_open(const char *config, bool with_script)
     core = core_new(&node, worker, settings);
     clients_new(core);
     if (with_script) {
-        struct script_request request = {
-            .worker = worker, .settings = settings, .open = bind_open};
+        struct script_request request = {.worker = worker, .settings = settings, .open = bind_open};
         struct buf problem = BUF_INIT(65536);
 
         if (script_new(&request, &problem, &core->script) != OK)
