@@ -183,6 +183,8 @@ static struct control_order unsubscribe_order(void)
     };
 }
 
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
 #define UNSUBSCRIBED                                                                               \
     "{\"push\":{\"channel\":\"x\",\"unsubscribe\":{\"code\":2000,"                                 \
     "\"reason\":\"server unsubscribe\"}}}"
@@ -434,27 +436,27 @@ static void shutdown_is_told_to_everybody(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(commands_behind_one_that_waits_keep_their_order),
-        cmocka_unit_test(commands_sent_with_connect_wait_for_its_end),
-        cmocka_unit_test(what_waited_behind_a_failed_connect_is_dropped),
-        cmocka_unit_test(a_syntax_error_behind_a_waiting_command_ends_the_client_after_its_answer),
-        cmocka_unit_test(too_much_behind_a_waiting_command_pauses_reading_until_it_is_done),
-        cmocka_unit_test(empty_frames_behind_a_waiting_command_are_counted_too),
-        cmocka_unit_test(a_client_that_goes_while_its_command_waits_takes_everything_along),
-        cmocka_unit_test(a_client_that_goes_while_it_connects_is_in_no_channel),
-        cmocka_unit_test(the_server_unsubscribes_what_is_still_on_its_way),
-        cmocka_unit_test(the_client_and_the_server_may_both_unsubscribe_it),
-        cmocka_unit_test(a_lost_position_unsubscribes_once),
-        cmocka_unit_test(who_never_connects_is_stale_after_ten_seconds),
-        cmocka_unit_test(a_ping_wants_its_pong_in_time),
-        cmocka_unit_test(an_expired_connection_ends_after_its_grace),
-        cmocka_unit_test(a_refresh_moves_or_ends_the_expiry),
-        cmocka_unit_test(a_refresh_for_another_user_or_too_late_ends_the_connection),
-        cmocka_unit_test(an_expired_subscription_is_unsubscribed_at_a_tick_after_its_grace),
-        cmocka_unit_test(a_sub_refresh_keeps_the_subscription),
-        cmocka_unit_test(an_expiry_in_the_farthest_future_is_not_over),
-        cmocka_unit_test(shutdown_is_told_to_everybody),
+        TEST(commands_behind_one_that_waits_keep_their_order),
+        TEST(commands_sent_with_connect_wait_for_its_end),
+        TEST(what_waited_behind_a_failed_connect_is_dropped),
+        TEST(a_syntax_error_behind_a_waiting_command_ends_the_client_after_its_answer),
+        TEST(too_much_behind_a_waiting_command_pauses_reading_until_it_is_done),
+        TEST(empty_frames_behind_a_waiting_command_are_counted_too),
+        TEST(a_client_that_goes_while_its_command_waits_takes_everything_along),
+        TEST(a_client_that_goes_while_it_connects_is_in_no_channel),
+        TEST(the_server_unsubscribes_what_is_still_on_its_way),
+        TEST(the_client_and_the_server_may_both_unsubscribe_it),
+        TEST(a_lost_position_unsubscribes_once),
+        TEST(who_never_connects_is_stale_after_ten_seconds),
+        TEST(a_ping_wants_its_pong_in_time),
+        TEST(an_expired_connection_ends_after_its_grace),
+        TEST(a_refresh_moves_or_ends_the_expiry),
+        TEST(a_refresh_for_another_user_or_too_late_ends_the_connection),
+        TEST(an_expired_subscription_is_unsubscribed_at_a_tick_after_its_grace),
+        TEST(a_sub_refresh_keeps_the_subscription),
+        TEST(an_expiry_in_the_farthest_future_is_not_over),
+        TEST(shutdown_is_told_to_everybody),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
