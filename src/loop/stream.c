@@ -12,6 +12,14 @@ struct stream_pending {
     struct stream *stream;
 };
 
+/* A connect on its way; libuv calls back also when the handle is closed meanwhile. */
+struct stream_connect {
+    uv_connect_t req;
+    struct turn_task refused; /* the connect failed before it began */
+    struct stream *stream;
+    stream_connected_fn *fn;
+};
+
 static uv_stream_t *uv_stream(struct stream *s)
 {
     return (uv_stream_t *)&s->tcp;
@@ -22,10 +30,21 @@ static struct stream *stream_of(void *handle)
     return container_of(handle, struct stream, tcp);
 }
 
+/* A connect that was refused at once, and closed before anybody was told. */
+static void drop_refused(struct stream *s)
+{
+    if (s->connect == NULL)
+        return;
+    list_del(&s->connect->refused.in_turn);
+    mem_free(s->connect);
+    s->connect = NULL;
+}
+
 static void on_handle_closed(uv_handle_t *handle)
 {
     struct stream *s = stream_of(handle);
 
+    drop_refused(s);
     s->ops->on_closed(s);
 }
 
@@ -41,6 +60,48 @@ enum err stream_accept(struct stream *s, struct worker *w, int fd, const struct 
     }
     /* No delay and keep-alive are inherited from the listening socket: no system call each. */
     return OK;
+}
+
+static void end_connect(struct stream_connect *c, bool connected)
+{
+    struct stream *s = c->stream;
+    stream_connected_fn *fn = c->fn;
+
+    s->connect = NULL;
+    mem_free(c);
+    if (!s->closing)
+        fn(s, connected ? OK : ERR_IO);
+}
+
+static void on_connected(uv_connect_t *req, int status)
+{
+    struct stream_connect *c = container_of(req, struct stream_connect, req);
+
+    worker_woke(stream_worker(c->stream));
+    end_connect(c, status == 0);
+}
+
+static void on_refused(struct turn_task *task)
+{
+    end_connect(container_of(task, struct stream_connect, refused), false);
+}
+
+void stream_connect(struct stream *s, struct worker *w, const struct sockaddr *addr,
+                    const struct stream_ops *ops, stream_connected_fn *fn)
+{
+    struct stream_connect *c = mem_zalloc(sizeof *c);
+
+    CHECK_ON(w);
+    *s = (struct stream){.ops = ops, .connect = c};
+    c->stream = s;
+    c->fn = fn;
+    c->refused.run = on_refused;
+    list_init(&c->refused.in_turn);
+    CHECK(uv_tcp_init(&w->loop, &s->tcp) == 0);
+    if (uv_tcp_connect(&c->req, &s->tcp, addr, on_connected) != 0)
+        worker_queue(w, &c->refused);
+    else
+        uv_tcp_nodelay(&s->tcp, 1);
 }
 
 /* Tells the owner once that nothing more will come. */

@@ -31,6 +31,7 @@ struct stream {
     uv_tcp_t tcp;
     const struct stream_ops *ops;
     struct stream_pending *pending; /* the write in flight; NULL nearly always */
+    struct stream_connect *connect;        /* on its way; NULL nearly always */
     bool reading, closing, ended;
     bool broken;   /* writing failed; stream_write says so from now on */
     bool shutdown; /* our side is ended, or about to be */
@@ -40,6 +41,11 @@ struct stream {
  * handle is then closed and on_closed is called later). */
 enum err stream_accept(struct stream *s, struct worker *w, int fd,
                        const struct stream_ops *ops) NODISCARD;
+/* Connects s to addr. fn is called once, never inline: OK, and s is as after stream_accept, or
+ * ERR_IO, and s must be closed; not any more once stream_close was called. */
+typedef void stream_connected_fn(struct stream *s, enum err err);
+void stream_connect(struct stream *s, struct worker *w, const struct sockaddr *addr,
+                    const struct stream_ops *ops, stream_connected_fn *fn);
 void stream_read_start(struct stream *s);
 void stream_read_stop(struct stream *s); /* back-pressure: the peer's window fills up */
 

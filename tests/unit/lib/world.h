@@ -96,7 +96,8 @@ static UNUSED void world_pass(uint64_t ms)
 
         world_mono_ms = MAX(next, world_mono_ms);
         worker_take_time(worker);
-        timer_set(ts, &now, world_mono_ms); /* arms the loop's timer for this moment */
+        /* before what is due, so that the loop's timer, which runs in real time, is set anew */
+        timer_set(ts, &now, world_mono_ms - 1);
         world_turn();
         timer_unset(ts, &now);
         if (world_mono_ms == target && (ts->count == 0 || ts->heap[0]->due_ms > target))
