@@ -40,9 +40,10 @@ static int help(int argc, char **argv)
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
         printf("  perigee %-13s %s\n                        %s\n", commands[i].name,
                commands[i].usage, commands[i].what);
-    printf("\nConfiguration: config.lua, then the environment (PERIGEE_HTTP_SERVER_PORT=8001), then\n"
-           "--set http_server.port=8001; the later one wins.\n"
-           "Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration.\n");
+    printf(
+        "\nConfiguration: config.lua, then the environment (PERIGEE_HTTP_SERVER_PORT=8001), then\n"
+        "--set http_server.port=8001; the later one wins.\n"
+        "Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration.\n");
     return 0;
 }
 

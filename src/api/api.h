@@ -60,7 +60,8 @@ struct api_command {
     struct api_spec params, result;
 };
 
-/* For one worker: makes its API (the first time) and enters the routes that the settings ask for. */
+/* For one worker: makes its API (the first time) and enters the routes that the settings ask for.
+ */
 void api_register(struct core *core, struct server *server);
 /* Frees what the workers' APIs hold; after the worker's loop has ended. */
 void api_unregister(struct core *core);

@@ -13,8 +13,8 @@ struct arena {
 
 #define ARENA_INIT ((struct arena){0})
 
-void *arena_alloc(struct arena *a, size_t size);  /* aligned for any type, uninitialised */
+void *arena_alloc(struct arena *a, size_t size); /* aligned for any type, uninitialised */
 void *arena_zalloc(struct arena *a, size_t size);
 struct str arena_dup(struct arena *a, struct str s);
-void arena_reset(struct arena *a);                /* everything taken is gone */
+void arena_reset(struct arena *a); /* everything taken is gone */
 void arena_deinit(struct arena *a);

@@ -15,4 +15,4 @@
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
 /* The struct of type that holds ptr as its member. */
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))

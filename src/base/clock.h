@@ -5,7 +5,7 @@
 
 uint64_t clock_mono_ms(void); /* never goes back; starts anywhere */
 uint64_t clock_mono_ns(void);
-int64_t clock_wall_ms(void);  /* Unix time in milliseconds */
+int64_t clock_wall_ms(void);    /* Unix time in milliseconds */
 uint64_t clock_thread_ns(void); /* processor time this thread has used: for limits, not for order */
 
 /* Where time comes from; set before any thread starts. */

@@ -19,7 +19,8 @@ struct log_field {
 #define LOG_Z(k, v) ((struct log_field){.key = (k), .text = str_from(v)})
 #define LOG_I(k, v) ((struct log_field){.key = (k), .number = (int64_t)(v), .is_number = true})
 
-/* The file is opened for appending (path NULL or "": stderr). ERR_IO (enum err) leaves everything as it was. */
+/* The file is opened for appending (path NULL or "": stderr). ERR_IO (enum err) leaves everything
+ * as it was. */
 int log_setup(enum log_level level, enum log_format format, const char *path) NODISCARD;
 bool log_enabled(enum log_level level);
 void log_write(enum log_level level, struct str message, const struct log_field *fields, size_t n);

@@ -19,7 +19,7 @@ struct map {
 
 #define MAP_INIT ((struct map){0})
 
-uint64_t map_hash(struct str key); /* SipHash-1-3 under the process seed */
+uint64_t map_hash(struct str key);     /* SipHash-1-3 under the process seed */
 void map_seed(uint64_t a, uint64_t b); /* once, before the first map is used */
 
 struct map_node *map_get(const struct map *m, struct str key);

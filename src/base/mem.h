@@ -4,8 +4,8 @@
 
 #include "base/base.h"
 
-void *mem_alloc(size_t size);                   /* uninitialised; free with mem_free */
-void *mem_zalloc(size_t size);                  /* zeroed */
+void *mem_alloc(size_t size);  /* uninitialised; free with mem_free */
+void *mem_zalloc(size_t size); /* zeroed */
 void *mem_realloc(void *ptr, size_t size);
-void *mem_dup(const void *ptr, size_t size);    /* a copy of size bytes */
-void mem_free(void *ptr);                       /* NULL is fine */
+void *mem_dup(const void *ptr, size_t size); /* a copy of size bytes */
+void mem_free(void *ptr);                    /* NULL is fine */

@@ -30,19 +30,19 @@ static inline bool str_eq(struct str a, struct str b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
-bool str_eq_nocase(struct str a, struct str b);       /* ASCII letters only */
+bool str_eq_nocase(struct str a, struct str b); /* ASCII letters only */
 bool str_starts(struct str s, struct str prefix);
-int str_cmp(struct str a, struct str b);              /* bytewise, like strcmp */
-ptrdiff_t str_find(struct str s, char c);             /* index of the first c, or -1 */
-ptrdiff_t str_rfind(struct str s, char c);            /* index of the last c, or -1 */
-struct str str_cut(struct str s, size_t from);        /* the part from index `from` on */
-struct str str_trim(struct str s);                    /* without spaces and tabs at both ends */
-struct str str_dup(struct str s);                     /* a heap copy; free .ptr with str_free */
-void str_free(struct str *s);                         /* frees a str_dup and empties it */
-char *str_dupz(struct str s);                         /* a zero-terminated heap copy */
+int str_cmp(struct str a, struct str b);       /* bytewise, like strcmp */
+ptrdiff_t str_find(struct str s, char c);      /* index of the first c, or -1 */
+ptrdiff_t str_rfind(struct str s, char c);     /* index of the last c, or -1 */
+struct str str_cut(struct str s, size_t from); /* the part from index `from` on */
+struct str str_trim(struct str s);             /* without spaces and tabs at both ends */
+struct str str_dup(struct str s);              /* a heap copy; free .ptr with str_free */
+void str_free(struct str *s);                  /* frees a str_dup and empties it */
+char *str_dupz(struct str s);                  /* a zero-terminated heap copy */
 /* Copies s to *at, moves *at behind it and returns the copy: packs strings into one allocation. */
 struct str str_put(char **at, struct str s);
-bool str_eq_secret(struct str a, struct str b);       /* constant time for equal lengths */
+bool str_eq_secret(struct str a, struct str b); /* constant time for equal lengths */
 /* Decimal without sign or blanks; false when empty, not digits, or above max. */
 bool str_to_u64(struct str s, uint64_t max, uint64_t *out) NODISCARD;
 

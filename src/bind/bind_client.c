@@ -75,8 +75,7 @@ static int collect(lua_State *L)
     return 0;
 }
 
-/* --- fields
- * ----------------------------------------------------------------------------------------- */
+/* --- fields ----------------------------------------------------------------------------------- */
 
 static int push_str(lua_State *L, struct str s)
 {
@@ -164,8 +163,7 @@ static int field_channels(lua_State *L, struct client *cl)
     return 1;
 }
 
-/* --- methods
- * ------------------------------------------------------------------------------------------ */
+/* --- methods ---------------------------------------------------------------------------------- */
 
 static struct client *connected_at(lua_State *L, int index)
 {
@@ -271,8 +269,7 @@ static int method_unsubscribe(lua_State *L)
     return 0;
 }
 
-/* --- the metatable
- * -------------------------------------------------------------------------------------- */
+/* --- the metatable ---------------------------------------------------------------------------- */
 
 static const struct field {
     const char *name;

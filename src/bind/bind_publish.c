@@ -81,8 +81,8 @@ static void on_one_refused(void *arg, const struct hook_verdict *v)
 {
     struct script_wait *wait = arg;
 
-    script_wake(wait, bind_push_error(script_wait_state(wait), refused_code(v),
-                                      refused_message(v)));
+    script_wake(wait,
+                bind_push_error(script_wait_state(wait), refused_code(v), refused_message(v)));
 }
 
 /* publish(options, channel, data, …) → offset, epoch */

@@ -34,7 +34,7 @@ struct dev {
     struct buf base; /* "http://127.0.0.1:8000": a name might mean another address here */
 };
 
-/* --- the configuration --------------------------------------------------------------------------------- */
+/* --- the configuration ------------------------------------------------------------------------ */
 
 static void config_text(struct buf *out)
 {
@@ -42,32 +42,31 @@ static void config_text(struct buf *out)
 
     random_letters(key, sizeof key);
     random_letters(secret, sizeof secret);
-    buf_printf(
-        out,
-        MARK " Keep it private: it holds secrets. Next step:\n"
-             "--   perigee -c config.lua        perigee check -c config.lua\n"
-             "\n"
-             "return {\n"
-             "  http_server = { address = \"127.0.0.1\", port = 8000 },\n"
-             "  client = {\n"
-             "    allowed_origins = { \"http://localhost:*\", \"http://127.0.0.1:*\" },\n"
-             "    token = { hmac_secret_key = \"%.*s\" },\n"
-             "  },\n"
-             "  http_api = { key = \"%.*s\" },\n"
-             "  health = { enabled = true },\n"
-             "  prometheus = { enabled = true },\n"
-             "  channel = {\n"
-             "    without_namespace = {\n"
-             "      allow_subscribe_for_client = true,\n"
-             "      allow_publish_for_subscriber = true,\n"
-             "      presence = true, allow_presence_for_subscriber = true,\n"
-             "      join_leave = true, force_push_join_leave = true,\n"
-             "      history_size = 100, history_ttl = \"10m\", force_recovery = true,\n"
-             "      allow_history_for_subscriber = true,\n"
-             "    },\n"
-             "  },\n"
-             "}\n",
-        SECRET_LETTERS, secret, SECRET_LETTERS, key);
+    buf_printf(out,
+               MARK " Keep it private: it holds secrets. Next step:\n"
+                    "--   perigee -c config.lua        perigee check -c config.lua\n"
+                    "\n"
+                    "return {\n"
+                    "  http_server = { address = \"127.0.0.1\", port = 8000 },\n"
+                    "  client = {\n"
+                    "    allowed_origins = { \"http://localhost:*\", \"http://127.0.0.1:*\" },\n"
+                    "    token = { hmac_secret_key = \"%.*s\" },\n"
+                    "  },\n"
+                    "  http_api = { key = \"%.*s\" },\n"
+                    "  health = { enabled = true },\n"
+                    "  prometheus = { enabled = true },\n"
+                    "  channel = {\n"
+                    "    without_namespace = {\n"
+                    "      allow_subscribe_for_client = true,\n"
+                    "      allow_publish_for_subscriber = true,\n"
+                    "      presence = true, allow_presence_for_subscriber = true,\n"
+                    "      join_leave = true, force_push_join_leave = true,\n"
+                    "      history_size = 100, history_ttl = \"10m\", force_recovery = true,\n"
+                    "      allow_history_for_subscriber = true,\n"
+                    "    },\n"
+                    "  },\n"
+                    "}\n",
+               SECRET_LETTERS, secret, SECRET_LETTERS, key);
 }
 
 static bool is_ours(const char *path)
@@ -94,7 +93,8 @@ static bool prepare_config(struct dev *d)
     }
     buf_deinit(&text);
     if (!done)
-        fprintf(stderr, "perigee dev: neither config.lua nor perigee-dev.lua can be written here\n");
+        fprintf(stderr,
+                "perigee dev: neither config.lua nor perigee-dev.lua can be written here\n");
     return done;
 }
 
@@ -103,7 +103,7 @@ static bool is_loopback(struct str address)
     return str_starts(address, STR("127.")) || str_eq(address, STR("::1"));
 }
 
-/* --- the page -------------------------------------------------------------------------------------------- */
+/* --- the page --------------------------------------------------------------------------------- */
 
 /* A JSON string that may stand inside a <script> element. */
 static void add_script_string(struct buf *out, struct str text)
@@ -160,13 +160,12 @@ static void on_page(struct exchange *x, const struct http_request *req, void *ar
 
 static void extend(struct core *core, struct server *server, void *arg)
 {
-    server_add_route(server, &(struct route){.path = STR("/"),
-                                             .methods = HTTP_METHOD_GET,
-                                             .fn = on_page,
-                                             .arg = arg});
+    server_add_route(
+        server,
+        &(struct route){.path = STR("/"), .methods = HTTP_METHOD_GET, .fn = on_page, .arg = arg});
 }
 
-/* --- starting ---------------------------------------------------------------------------------------------- */
+/* --- starting --------------------------------------------------------------------------------- */
 
 static void on_ready(int port, void *arg)
 {

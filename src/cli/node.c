@@ -37,7 +37,7 @@ struct part {
     struct worker *worker;
     struct core *core;
     struct timer poll;
-    uint64_t abort_ms; /* when draining stops being polite */
+    uint64_t abort_ms;   /* when draining stops being polite */
     struct script *next; /* prepared for a reload */
     enum err err;
 };
@@ -58,7 +58,7 @@ struct boot {
     int exit_code;
 };
 
-/* --- mail -------------------------------------------------------------------------------------------- */
+/* --- mail ------------------------------------------------------------------------------------- */
 
 struct part_mail {
     struct mail mail;
@@ -96,10 +96,9 @@ static void report(struct part *p)
     post(p->boot->main, p, on_report);
 }
 
-/* --- a worker starts ---------------------------------------------------------------------------------- */
+/* --- a worker starts -------------------------------------------------------------------------- */
 
-static enum err make_script(struct core *core, const struct settings *settings,
-                            struct script **out)
+static enum err make_script(struct core *core, const struct settings *settings, struct script **out)
 {
     struct script_request request = {
         .worker = core->worker,
@@ -145,7 +144,7 @@ static void start_part(struct worker *w, void *arg)
     report(p);
 }
 
-/* --- a worker reloads ------------------------------------------------------------------------------------ */
+/* --- a worker reloads ------------------------------------------------------------------------- */
 
 static void prepare_part(struct part *p)
 {
@@ -179,7 +178,7 @@ static void commit_part(struct part *p)
     report(p);
 }
 
-/* --- a worker stops ------------------------------------------------------------------------------------- */
+/* --- a worker stops --------------------------------------------------------------------------- */
 
 static void on_poll(struct timer *t)
 {
@@ -215,7 +214,7 @@ static void close_part(struct part *p)
     worker_close_handles(p->worker);
 }
 
-/* --- the main thread -------------------------------------------------------------------------------------- */
+/* --- the main thread -------------------------------------------------------------------------- */
 
 static void close_main(struct boot *b)
 {

@@ -8,11 +8,11 @@ struct server;
 
 struct node_request {
     struct settings *settings; /* borrowed */
-    /* On SIGHUP: new settings with a reference, or NULL when they are wrong (and logged). NULL: there
-     * is nothing to reload. */
+    /* On SIGHUP: new settings with a reference, or NULL when they are wrong (and logged). NULL:
+     * there is nothing to reload. */
     struct settings *(*reload)(void *arg);
     void *reload_arg;
-    int port;                  /* taken instead of the setting's */
+    int port; /* taken instead of the setting's */
     /* Adds routes of its own on each worker; may be NULL. */
     void (*extend)(struct core *core, struct server *server, void *arg);
     /* Called once when every worker listens; may be NULL. */

@@ -4,10 +4,10 @@
 #include "core/settings.h"
 
 struct options {
-    const char *config;      /* NULL: not given */
-    const char **set;        /* ends with NULL */
+    const char *config; /* NULL: not given */
+    const char **set;   /* ends with NULL */
     size_t set_count;
-    const char *command;     /* for messages */
+    const char *command; /* for messages */
 };
 
 void options_init(struct options *o, const char *command, int argc);

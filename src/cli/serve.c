@@ -14,8 +14,8 @@
 static enum err setup_log(const struct settings *s)
 {
     char *path = str_dupz(s->log_file);
-    enum err err = log_setup((enum log_level)(s->log_level + LOG_TRACE),
-                             (enum log_format)s->log_format, path);
+    enum err err =
+        log_setup((enum log_level)(s->log_level + LOG_TRACE), (enum log_format)s->log_format, path);
 
     if (err != OK)
         fprintf(stderr, "perigee: log.file: %s cannot be opened\n", path);
@@ -57,8 +57,7 @@ int serve_settings(struct node_request *request)
     char *pid_file = str_dupz(request->settings->pid_file);
     int code = 1;
 
-    if (setup_log(request->settings) == OK &&
-        (request->port > 0 || find_port(request) == OK) &&
+    if (setup_log(request->settings) == OK && (request->port > 0 || find_port(request) == OK) &&
         (*pid_file == '\0' || write_pid(pid_file) == OK)) {
         code = node_run(request);
         if (*pid_file)
@@ -71,8 +70,8 @@ int serve_settings(struct node_request *request)
 /* Takes effect only after a restart; the new value is not taken silently. */
 static void warn_fixed(const struct settings *old, const struct settings *new)
 {
-    static const char *const fixed[] = {"http_server.", "workers", "engine.", "node.", "pid_file",
-                                        "log."};
+    static const char *const fixed[] = {"http_server.", "workers",  "engine.",
+                                        "node.",        "pid_file", "log."};
 
     for (size_t i = 0; i < settings_fields_count; i++) {
         const struct setting_field *f = &settings_fields[i];

@@ -19,7 +19,7 @@ struct token_request {
     struct settings *settings;
 };
 
-/* --- making ------------------------------------------------------------------------------------------ */
+/* --- making ----------------------------------------------------------------------------------- */
 
 static bool sign(struct buf *out, struct str secret, struct str user, struct str channel,
                  int64_t ttl_s)
@@ -192,7 +192,7 @@ int cli_gensubtoken(int argc, char **argv)
     return end(&r, code ? code : make(&r, true));
 }
 
-/* --- checking ------------------------------------------------------------------------------------------ */
+/* --- checking --------------------------------------------------------------------------------- */
 
 static int check(struct token_request *r, bool subscription)
 {

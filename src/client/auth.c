@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "codec/json.h"
 
-/* --- keys and rules ---------------------------------------------------------------------------------- */
+/* --- keys and rules --------------------------------------------------------------------------- */
 
 /* Of one kind of token. */
 struct token_rules {
@@ -23,19 +23,18 @@ struct auth {
 /* The members of client.token and client.subscription_token, which are named alike. An empty or
  * unusable key leaves its slot empty, so that tokens are refused; config_load has checked them. */
 #define READ_RULES(rules, s, prefix)                                                               \
-    read_rules(rules,                                                                              \
-               &(struct token_texts){                                                              \
-                   .hmac = (s)->prefix##_hmac_secret_key,                                          \
-                   .previous = (s)->prefix##_hmac_previous_secret_key,                             \
-                   .previous_until = (s)->prefix##_hmac_previous_secret_key_valid_until,           \
-                   .rsa = (s)->prefix##_rsa_public_key,                                            \
-                   .ecdsa = (s)->prefix##_ecdsa_public_key,                                        \
-                   .issuer = (s)->prefix##_issuer,                                                 \
-                   .issuer_regex = (s)->prefix##_issuer_regex,                                     \
-                   .audience = (s)->prefix##_audience,                                             \
-                   .audience_regex = (s)->prefix##_audience_regex,                                 \
-                   .user_id_claim = (s)->prefix##_user_id_claim,                                   \
-               })
+    read_rules(rules, &(struct token_texts){                                                       \
+                          .hmac = (s)->prefix##_hmac_secret_key,                                   \
+                          .previous = (s)->prefix##_hmac_previous_secret_key,                      \
+                          .previous_until = (s)->prefix##_hmac_previous_secret_key_valid_until,    \
+                          .rsa = (s)->prefix##_rsa_public_key,                                     \
+                          .ecdsa = (s)->prefix##_ecdsa_public_key,                                 \
+                          .issuer = (s)->prefix##_issuer,                                          \
+                          .issuer_regex = (s)->prefix##_issuer_regex,                              \
+                          .audience = (s)->prefix##_audience,                                      \
+                          .audience_regex = (s)->prefix##_audience_regex,                          \
+                          .user_id_claim = (s)->prefix##_user_id_claim,                            \
+                      })
 
 struct token_texts {
     struct str hmac, previous, rsa, ecdsa;
@@ -99,7 +98,7 @@ void auth_free(struct auth *a)
     mem_free(a);
 }
 
-/* --- checking ---------------------------------------------------------------------------------------- */
+/* --- checking --------------------------------------------------------------------------------- */
 
 static bool any_matches(const struct settings_regex *regex, const struct jwt_strs *texts)
 {
@@ -165,7 +164,7 @@ enum err auth_subscription_token(struct client *cl, struct str token, struct jwt
                       &clients_of(cl)->arena, out);
 }
 
-/* --- revocation -------------------------------------------------------------------------------------- */
+/* --- revocation ------------------------------------------------------------------------------- */
 
 bool auth_is_revoked(const struct client *cl, const struct jwt_claims *claims)
 {
@@ -220,7 +219,7 @@ bool auth_kept_token(const struct client *cl, struct revocation_token *out)
     return cl->by_token;
 }
 
-/* --- what else tokens say ---------------------------------------------------------------------------- */
+/* --- what else tokens say --------------------------------------------------------------------- */
 
 enum err auth_token_rights(const struct jwt_claims *claims, struct arena *a, uint32_t *flags)
 {

@@ -9,7 +9,8 @@
 
 struct caps;
 
-#define CAPS_PATTERNS_MAX 1000 /* of one connection, and how many of them may be regular expressions: */
+#define CAPS_PATTERNS_MAX                                                                          \
+    1000 /* of one connection, and how many of them may be regular expressions: */
 #define CAPS_REGEX_MAX 50
 
 /* From raw JSON. *out is NULL for null and for an empty list. ERR_SYNTAX: not such a list, or a

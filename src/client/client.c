@@ -22,7 +22,7 @@ struct client_inbox {
     size_t bytes;
 };
 
-/* --- birth and death ----------------------------------------------------------------------------- */
+/* --- birth and death -------------------------------------------------------------------------- */
 
 static void keep_headers(struct client *cl, const struct transport_request *r)
 {
@@ -105,7 +105,7 @@ void client_unref(struct client *cl)
     mem_free(cl);
 }
 
-/* --- messages in --------------------------------------------------------------------------------- */
+/* --- messages in ------------------------------------------------------------------------------ */
 
 static void inbox_add(struct client *cl, struct str bytes, bool in_front)
 {
@@ -233,7 +233,7 @@ void client_alive(struct client *cl)
         client_pong(cl);
 }
 
-/* --- the end ------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 struct client_end {
     struct list in_closing;
@@ -357,7 +357,7 @@ struct str client_ip(const struct client *cl, char *out, size_t size)
     return cl->transport ? cl->transport->ops->peer(cl->transport, out, size) : STR_NONE;
 }
 
-/* --- permissions ----------------------------------------------------------------------------------- */
+/* --- permissions ------------------------------------------------------------------------------ */
 
 unsigned client_who(const struct client *cl, const struct channel_parts *parts, struct str channel)
 {

@@ -29,49 +29,49 @@ enum client_state {
 
 /* Texts of a client that most have few of; one allocation, NULL when all are empty. */
 enum client_text {
-    CLIENT_CONN_INFO, /* raw */
-    CLIENT_META,      /* raw; never sent to clients */
-    CLIENT_HEADERS,   /* packed "name\0value\0"…, only if a hook may ask */
+    CLIENT_CONN_INFO,  /* raw */
+    CLIENT_META,       /* raw; never sent to clients */
+    CLIENT_HEADERS,    /* packed "name\0value\0"…, only if a hook may ask */
     CLIENT_PROXY_USER, /* of client.user_id_http_header; until connect is done */
-    CLIENT_TOKEN,     /* struct client_token, if the token has jti or iat */
+    CLIENT_TOKEN,      /* struct client_token, if the token has jti or iat */
     CLIENT_TEXT_COUNT
 };
 
 struct client {
-    struct hub_client hub;    /* id, user, subscriptions */
+    struct hub_client hub; /* id, user, subscriptions */
     struct core *core;
     struct transport *transport; /* NULL once the connection is gone */
     struct client_texts *texts;
-    struct client_inbox *inbox;  /* messages that wait for the command in progress */
-    struct list flights;         /* subscribes on their way, struct flight */
-    struct timer timer;          /* the next of the times below */
+    struct client_inbox *inbox;         /* messages that wait for the command in progress */
+    struct list flights;                /* subscribes on their way, struct flight */
+    struct timer timer;                 /* the next of the times below */
     uint64_t ping_ms, pong_ms, tick_ms; /* when: next ping, pong overdue, maintenance; 0: never */
-    int64_t expire_at;           /* Unix seconds; 0: never */
-    struct limit_slot limit;     /* of commands */
-    struct caps *caps;           /* what it may do beyond the rules; NULL for most */
-    struct client **view;        /* Lua's view of us, which holds this pointer; cleared when we go */
+    int64_t expire_at;                  /* Unix seconds; 0: never */
+    struct limit_slot limit;            /* of commands */
+    struct caps *caps;                  /* what it may do beyond the rules; NULL for most */
+    struct client **view; /* Lua's view of us, which holds this pointer; cleared when we go */
     uint32_t refs;
     uint8_t state;
-    bool busy;                   /* a command waits */
-    bool running;                /* inside its command loop */
-    bool paused;                 /* the transport was told to stop reading */
-    bool refreshing;             /* the refresh hook was asked */
-    bool was_connected;          /* hooks hear of its end */
-    bool by_token;               /* who it is, its token said */
-    bool caps_by_hook;           /* a token's refresh leaves them alone */
-    bool user_counted;           /* of admission_enter_user */
+    bool busy;          /* a command waits */
+    bool running;       /* inside its command loop */
+    bool paused;        /* the transport was told to stop reading */
+    bool refreshing;    /* the refresh hook was asked */
+    bool was_connected; /* hooks hear of its end */
+    bool by_token;      /* who it is, its token said */
+    bool caps_by_hook;  /* a token's refresh leaves them alone */
+    bool user_counted;  /* of admission_enter_user */
 };
 
 /* What all clients of one worker share. */
 struct clients {
     struct core *core;
-    struct arena arena;       /* of the command in progress; reset after it */
-    struct buf scratch;       /* one encoding at a time */
-    struct list unconnected;  /* clients without a user yet, by hub.in_user */
-    struct list closing;      /* struct client_end */
+    struct arena arena;      /* of the command in progress; reset after it */
+    struct buf scratch;      /* one encoding at a time */
+    struct list unconnected; /* clients without a user yet, by hub.in_user */
+    struct list closing;     /* struct client_end */
     struct turn_task close_task;
     struct limits *limits;
-    struct auth *auth;        /* keys of tokens (client/auth.h) */
+    struct auth *auth; /* keys of tokens (client/auth.h) */
 };
 
 /* Makes them for one worker and enters the hub's and control's up-calls. */

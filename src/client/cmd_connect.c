@@ -6,7 +6,7 @@
 #include "core/admission.h"
 #include "core/control.h"
 
-/* --- ending it, well or badly ------------------------------------------------------------------------ */
+/* --- ending it, well or badly ----------------------------------------------------------------- */
 
 static void free_connecting(struct connecting *c)
 {
@@ -129,7 +129,7 @@ static void on_subscribed_all(struct connecting *c)
     }
 }
 
-/* --- who it is, is settled ------------------------------------------------------------------------------ */
+/* --- who it is, is settled -------------------------------------------------------------------- */
 
 /* The user may not have more connections on this node; counts this one if the limit is on. */
 static bool user_fits(struct connecting *c)
@@ -178,7 +178,7 @@ static void proceed(struct connecting *c)
     }
 }
 
-/* --- the personal channel ------------------------------------------------------------------------------ */
+/* --- the personal channel --------------------------------------------------------------------- */
 
 static void on_others_ended(void *arg, enum err err)
 {
@@ -260,18 +260,18 @@ static bool find_user(struct connecting *c)
 static void enter(struct connecting *c)
 {
     if (!c->has_user && !find_user(c))
-        fail_disconnect(c, DISCONNECT_BAD_REQUEST,
-                        &(struct refusal){
-                            .cause = "no token, and nobody else says who this is",
-                            .option = STR("client.allow_anonymous_connect_without_token")});
-    else if (c->settings->client_subscribe_to_user_personal_channel_enabled &&
-             c->user.len > 0 && !c->by_proxy)
+        fail_disconnect(
+            c, DISCONNECT_BAD_REQUEST,
+            &(struct refusal){.cause = "no token, and nobody else says who this is",
+                              .option = STR("client.allow_anonymous_connect_without_token")});
+    else if (c->settings->client_subscribe_to_user_personal_channel_enabled && c->user.len > 0 &&
+             !c->by_proxy)
         enter_personal(c);
     else
         proceed(c);
 }
 
-/* --- the connect hook -------------------------------------------------------------------------------------- */
+/* --- the connect hook ------------------------------------------------------------------------- */
 
 /* What the hook gives replaces what the token said. */
 static enum err take_verdict(struct connecting *c, const struct hook_verdict *v)
@@ -325,9 +325,9 @@ static void on_hook(void *arg, const struct hook_verdict *v)
             fail_channels(c, err);
         return;
     case VERDICT_REFUSE:
-        fail_disconnect(c, DISCONNECT_PERMISSION_DENIED,
-                        &(struct refusal){.cause = "the hook said no",
-                                          .option = STR("hooks.connect")});
+        fail_disconnect(
+            c, DISCONNECT_PERMISSION_DENIED,
+            &(struct refusal){.cause = "the hook said no", .option = STR("hooks.connect")});
         return;
     case VERDICT_ERROR:
         make_unusable(c);
@@ -369,7 +369,7 @@ static void ask_hook(struct connecting *c)
     hook_run(script, 0, HOOK_CONNECT, &request, on_hook, c);
 }
 
-/* --- the token ----------------------------------------------------------------------------------------------- */
+/* --- the token -------------------------------------------------------------------------------- */
 
 static enum err take_claims(struct connecting *c, const struct jwt_claims *claims)
 {
@@ -425,8 +425,7 @@ static const struct wire_connect_request *keep_request(struct arena *a,
                                                        const struct wire_connect_request *r)
 {
     struct wire_connect_request *kept = arena_alloc(a, sizeof *kept);
-    struct wire_subscribe_request_entry *subs =
-        arena_alloc(a, r->subs.count * sizeof *subs);
+    struct wire_subscribe_request_entry *subs = arena_alloc(a, r->subs.count * sizeof *subs);
 
     *kept = (struct wire_connect_request){
         .token = arena_dup(a, r->token),

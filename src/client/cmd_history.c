@@ -130,9 +130,9 @@ void cmd_history(struct client *cl, const struct wire_command *command)
     if (!hooked && !command_allowed(cl, command->id, r->channel, &parts, ACTION_HISTORY))
         return;
     if (r->reverse && r->since && r->since->offset == 0) {
-        command_refuse(cl, command->id, ERROR_BAD_REQUEST,
-                       &(struct refusal){.cause = "nothing lies before offset 0",
-                                         .channel = r->channel});
+        command_refuse(
+            cl, command->id, ERROR_BAD_REQUEST,
+            &(struct refusal){.cause = "nothing lies before offset 0", .channel = r->channel});
         return;
     }
     if (hooked) {

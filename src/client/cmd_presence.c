@@ -1,7 +1,6 @@
 /* presence and presence_stats: permission, the hook, then the channel's home. */
 #include "client/command.h"
 
-
 static void answer_stats(struct pending *p, const struct presence_result *got)
 {
     struct wire_presence_stats_result result = {.num_clients = (uint32_t)got->count,

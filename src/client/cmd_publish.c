@@ -27,9 +27,8 @@ static void on_published(void *arg, enum err err, struct stream_position positio
 
     if (pending_alive(p)) {
         if (err == OK)
-            client_reply(p->cl,
-                         &(struct wire_reply){.id = p->id,
-                                              .publish = &(struct wire_publish_result){}});
+            client_reply(p->cl, &(struct wire_reply){.id = p->id,
+                                                     .publish = &(struct wire_publish_result){}});
         else
             command_refuse(p->cl, p->id, ERROR_INTERNAL,
                            &(struct refusal){.cause = "the engine failed", .channel = p->channel});

@@ -15,8 +15,9 @@ static bool has_token(struct client *cl, const struct wire_refresh_request *r)
     if (r->token.len > 0 && client_refreshes_itself(cl))
         return true;
     command_disconnect(cl, DISCONNECT_BAD_REQUEST,
-                       &(struct refusal){.cause = r->token.len ? "the refresh hook renews connections"
-                                                               : "the token is missing"});
+                       &(struct refusal){.cause = r->token.len
+                                                      ? "the refresh hook renews connections"
+                                                      : "the token is missing"});
     return false;
 }
 
@@ -34,9 +35,9 @@ static void leave_what_caps_lost(struct client *cl)
             (channel_resolve(cl->core->settings, channel, &parts) == OK &&
              client_may(cl, parts.ns, client_who(cl, &parts, channel), ACTION_SUBSCRIBE, channel)))
             continue;
-        client_log_refusal(cl, UNSUBSCRIBE_SERVER,
-                           &(struct refusal){.cause = "the new token has no such capability",
-                                             .channel = channel});
+        client_log_refusal(
+            cl, UNSUBSCRIBE_SERVER,
+            &(struct refusal){.cause = "the new token has no such capability", .channel = channel});
         subscribe_leave(cl, sub, UNSUBSCRIBE_SERVER, codes_unsubscribe(UNSUBSCRIBE_SERVER), true);
     }
 }

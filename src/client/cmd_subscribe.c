@@ -27,7 +27,7 @@ static void refuse(struct client *cl, uint32_t id, enum client_error code, struc
                    &(struct refusal){.cause = cause, .option = option, .channel = channel});
 }
 
-/* --- the answer of the home ---------------------------------------------------------------------------- */
+/* --- the answer of the home ------------------------------------------------------------------- */
 
 static void answer(struct pending *p, const struct subscribe_plan *plan,
                    const struct subscribe_answer *got)
@@ -57,12 +57,13 @@ static void on_subscribed(void *arg, enum err err, const struct subscribe_plan *
         refuse(p->cl, p->id, ERROR_UNRECOVERABLE_POSITION, plan->channel,
                "the position cannot be recovered", STR("history_size"));
     else
-        command_disconnect(p->cl, DISCONNECT_SERVER_ERROR,
-                           &(struct refusal){.cause = "the engine failed", .channel = plan->channel});
+        command_disconnect(
+            p->cl, DISCONNECT_SERVER_ERROR,
+            &(struct refusal){.cause = "the engine failed", .channel = plan->channel});
     pending_end(p);
 }
 
-/* --- decided ------------------------------------------------------------------------------------------- */
+/* --- decided ---------------------------------------------------------------------------------- */
 
 /* Allowed; from here on only time and limits can refuse. Ends the pending command if they do. */
 static void start(struct pending *p, struct subscribe_plan *plan, unsigned who,
@@ -98,12 +99,11 @@ static void decide_by_rules(struct pending *p, struct asking *a)
         start(p, &a->plan, a->who, &a->wish);
         return;
     }
-    command_refuse(
-        p->cl, p->id, ERROR_PERMISSION_DENIED,
-        &(struct refusal){
-            .cause_text = settings_denied_cause(s, a->plan.ns, a->who, ACTION_SUBSCRIBE),
-            .option = settings_denied_option(s, a->plan.ns, a->who, ACTION_SUBSCRIBE),
-            .channel = a->plan.channel});
+    command_refuse(p->cl, p->id, ERROR_PERMISSION_DENIED,
+                   &(struct refusal){
+                       .cause_text = settings_denied_cause(s, a->plan.ns, a->who, ACTION_SUBSCRIBE),
+                       .option = settings_denied_option(s, a->plan.ns, a->who, ACTION_SUBSCRIBE),
+                       .channel = a->plan.channel});
     pending_end(p);
 }
 
@@ -146,7 +146,7 @@ static void on_hook(void *arg, const struct hook_verdict *v)
     mem_free(a);
 }
 
-/* --- checks before anybody is asked ----------------------------------------------------------------------- */
+/* --- checks before anybody is asked ----------------------------------------------------------- */
 
 /* The token allows this client this channel; false: answered. */
 static bool check_token(struct client *cl, uint32_t id, const struct wire_subscribe_request *r,
@@ -287,8 +287,7 @@ void cmd_subscribe(struct client *cl, const struct wire_command *command)
     a->who = client_who(cl, &parts, r->channel);
     a->pending = pending_begin(cl, command->id, r->channel, r->data);
     a->plan.channel = a->pending->channel;
-    if (!closed_to(a->who, r) &&
-        hook_is_set(script, (unsigned)parts.ns->index, HOOK_SUBSCRIBE)) {
+    if (!closed_to(a->who, r) && hook_is_set(script, (unsigned)parts.ns->index, HOOK_SUBSCRIBE)) {
         struct hook_request request = {
             .client = cl,
             .channel = a->pending->channel,
@@ -303,7 +302,7 @@ void cmd_subscribe(struct client *cl, const struct wire_command *command)
     on_hook(a, &(struct hook_verdict){.outcome = VERDICT_NIL});
 }
 
-/* --- unsubscribe -------------------------------------------------------------------------------------------- */
+/* --- unsubscribe ------------------------------------------------------------------------------ */
 
 void cmd_unsubscribe(struct client *cl, const struct wire_command *command)
 {
@@ -317,8 +316,8 @@ void cmd_unsubscribe(struct client *cl, const struct wire_command *command)
     }
     sub = hub_find(&cl->hub, channel);
     if (sub)
-        subscribe_leave(cl, sub, UNSUBSCRIBE_BY_CLIENT,
-                        codes_unsubscribe(UNSUBSCRIBE_BY_CLIENT), false);
+        subscribe_leave(cl, sub, UNSUBSCRIBE_BY_CLIENT, codes_unsubscribe(UNSUBSCRIBE_BY_CLIENT),
+                        false);
     client_reply(cl, &(struct wire_reply){.id = command->id,
                                           .unsubscribe = &(struct wire_unsubscribe_result){}});
 }

@@ -62,7 +62,7 @@ void command_run(struct client *cl, const struct wire_command *command)
         handlers[method](cl, command);
 }
 
-/* --- refusing -------------------------------------------------------------------------------------- */
+/* --- refusing --------------------------------------------------------------------------------- */
 
 void command_refuse(struct client *cl, uint32_t id, enum client_error code,
                     const struct refusal *why)
@@ -85,8 +85,7 @@ void command_refuse_verdict(struct client *cl, uint32_t id, struct str channel,
     struct refusal why = {.cause = v->failed ? "a hook failed" : "a hook said so",
                           .option = STR("hooks"),
                           .channel = channel};
-    struct wire_error error = {
-        .code = v->code, .message = v->message, .temporary = v->temporary};
+    struct wire_error error = {.code = v->code, .message = v->message, .temporary = v->temporary};
 
     client_log_refusal(cl, v->code, &why);
     if (v->outcome == VERDICT_DISCONNECT)
@@ -95,7 +94,7 @@ void command_refuse_verdict(struct client *cl, uint32_t id, struct str channel,
         client_reply_error(cl, id, &error);
 }
 
-/* --- what channel commands have in common ------------------------------------------------------------ */
+/* --- what channel commands have in common ----------------------------------------------------- */
 
 bool command_channel(struct client *cl, uint32_t id, struct str channel,
                      struct channel_parts *parts)
@@ -139,7 +138,7 @@ bool command_allowed(struct client *cl, uint32_t id, struct str channel,
     return false;
 }
 
-/* --- waiting ------------------------------------------------------------------------------------------ */
+/* --- waiting ---------------------------------------------------------------------------------- */
 
 struct pending *pending_begin(struct client *cl, uint32_t id, struct str channel, struct str data)
 {

@@ -4,7 +4,7 @@
 #include "codec/base64.h"
 #include "codec/json.h"
 
-/* --- collecting ------------------------------------------------------------------------------------- */
+/* --- collecting ------------------------------------------------------------------------------- */
 
 static struct connecting_channel *find(struct connecting *c, struct str channel)
 {
@@ -122,14 +122,13 @@ enum err connecting_add_wishes(struct connecting *c)
             continue;
         if (channel.len == 0 || channel_resolve(c->settings, channel, &parts) != OK)
             return ERR_NOT_FOUND;
-        if (wish_granted(c, channel, &parts) &&
-            connecting_add(c, channel, STR_NONE, 0) != OK)
+        if (wish_granted(c, channel, &parts) && connecting_add(c, channel, STR_NONE, 0) != OK)
             return ERR_NOT_FOUND;
     }
     return OK;
 }
 
-/* --- subscribing ------------------------------------------------------------------------------------- */
+/* --- subscribing ------------------------------------------------------------------------------ */
 
 static void keep_result(struct connecting_channel *ch, const struct subscribe_plan *plan,
                         const struct subscribe_answer *answer)

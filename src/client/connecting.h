@@ -21,17 +21,17 @@ struct connecting {
     struct client *cl;
     uint32_t id;
     const struct settings *settings;
-    struct arena arena;           /* everything below that is text */
-    struct outbox held;           /* pushes that must not overtake the connect reply */
+    struct arena arena; /* everything below that is text */
+    struct outbox held; /* pushes that must not overtake the connect reply */
     const struct wire_connect_request *request; /* a copy */
     bool by_token, has_user, by_hook;
-    bool by_proxy;                /* client.user_id_http_header says who it is */
+    bool by_proxy; /* client.user_id_http_header says who it is */
     struct str user, info, meta, data;
     int64_t expire_at;
     struct connecting_channel *channels;
     size_t channel_count, channel_cap;
-    size_t missing;               /* answers */
-    enum err err;                 /* of the first subscription that failed */
+    size_t missing; /* answers */
+    enum err err;   /* of the first subscription that failed */
 };
 
 /* Adds a channel once; options: a raw JSON object of subscribe options, or empty. ERR_NOT_FOUND: no

@@ -34,8 +34,8 @@ static uint64_t due_for(const struct client *cl, int64_t at_s, int64_t grace_ms)
 
 static uint64_t expiry_due(const struct client *cl)
 {
-    int64_t grace = client_refreshes_itself(cl) ? cl->core->settings->client_expired_close_delay_ms
-                                                : 0;
+    int64_t grace =
+        client_refreshes_itself(cl) ? cl->core->settings->client_expired_close_delay_ms : 0;
 
     return cl->expire_at > 0 ? due_for(cl, cl->expire_at, grace) : 0;
 }
@@ -59,9 +59,9 @@ void client_life_rearm(struct client *cl)
 
 static void on_pong_overdue(struct client *cl)
 {
-    client_log_refusal(cl, DISCONNECT_NO_PONG,
-                       &(struct refusal){.cause = "no pong in time",
-                                         .option = STR("client.pong_timeout")});
+    client_log_refusal(
+        cl, DISCONNECT_NO_PONG,
+        &(struct refusal){.cause = "no pong in time", .option = STR("client.pong_timeout")});
     client_disconnect_code(cl, DISCONNECT_NO_PONG);
 }
 

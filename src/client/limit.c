@@ -37,21 +37,20 @@ struct limits {
     struct bucket buckets[BUCKETS_MAX];
     size_t bucket_count;
     struct row rows[METHOD_COUNT];
-    uint64_t longest_ms;   /* interval of any bucket */
-    bool two_always_fit;   /* every bucket holds two */
+    uint64_t longest_ms; /* interval of any bucket */
+    bool two_always_fit; /* every bucket holds two */
     struct list records;
     struct limit_counts counts;
     struct timer sweep;
     struct str refused_by;
 };
 
-/* --- from settings ------------------------------------------------------------------------------- */
+/* --- from settings ---------------------------------------------------------------------------- */
 
 static void set_row(struct limits *ls, enum method row, const struct rate_buckets *from,
                     struct str option)
 {
-    ls->rows[row] =
-        (struct row){(uint16_t)ls->bucket_count, (uint16_t)from->count, option};
+    ls->rows[row] = (struct row){(uint16_t)ls->bucket_count, (uint16_t)from->count, option};
     for (size_t i = 0; i < from->count; i++) {
         uint64_t interval_ns = (uint64_t)from->items[i].interval_ms * 1000000;
         uint64_t rate = (uint64_t)MAX(from->items[i].rate, 1);
@@ -107,7 +106,7 @@ static void take_new_settings(struct limits *ls)
     read_settings(ls);
 }
 
-/* --- records ------------------------------------------------------------------------------------- */
+/* --- records ---------------------------------------------------------------------------------- */
 
 static uint64_t now_ns(const struct limits *ls)
 {
@@ -168,7 +167,8 @@ static void charge(const struct limits *ls, struct record *r, enum method method
     row_charge(ls, r, ROW_TOTAL, at_ns);
 }
 
-/* --- the word ------------------------------------------------------------------------------------ *
+/* --- the word ------------------------------------------------------------------------------------
+ * *
  *
  *     63          34 33           4 3    2      1        0
  *     [ the second ] [ the first  ] [ -- ] [ two? ] [ 1: packed ]
@@ -218,7 +218,7 @@ static uintptr_t packed(const uint64_t *events, unsigned n)
     return word;
 }
 
-/* --- taking -------------------------------------------------------------------------------------- */
+/* --- taking ----------------------------------------------------------------------------------- */
 
 /* The record of a connection that has none yet, with the commands that the word knew. */
 static struct record *unfold(struct limits *ls, struct limit_slot *slot, const uint64_t *events,
@@ -295,7 +295,7 @@ struct limit_counts limit_counts(const struct limits *ls)
     return ls->counts;
 }
 
-/* --- life ---------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 struct limits *limits_new(struct core *core)
 {

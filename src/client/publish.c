@@ -41,16 +41,15 @@ static void on_transformed(void *arg, const struct hook_verdict *v)
     mem_free(t);
 }
 
-static void transform(struct core *core, unsigned ns_index,
-                      const struct publication_source *source,
+static void transform(struct core *core, unsigned ns_index, const struct publication_source *source,
                       const struct publish_request *request, home_published_fn *fn,
                       publish_refused_fn *refused, void *arg)
 {
     const struct publication_info *info = &source->info;
-    struct transforming *t = mem_alloc(
-        sizeof *t + source->channel.len + source->data.len + source->tags.len + info->user.len +
-        info->client.len + info->conn_info.len + info->chan_info.len +
-        request->idempotency_key.len + request->version_epoch.len);
+    struct transforming *t =
+        mem_alloc(sizeof *t + source->channel.len + source->data.len + source->tags.len +
+                  info->user.len + info->client.len + info->conn_info.len + info->chan_info.len +
+                  request->idempotency_key.len + request->version_epoch.len);
     char *at = t->text;
     struct hook_request hook;
 

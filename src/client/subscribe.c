@@ -8,7 +8,7 @@
 struct flight {
     struct list in_client;
     struct client *cl;
-    struct subscribe_plan plan; /* strings in text */
+    struct subscribe_plan plan;      /* strings in text */
     const struct settings *settings; /* what plan.ns belongs to */
     subscribe_done_fn *fn;
     void *arg;
@@ -23,12 +23,12 @@ struct stream_options subscribe_stream(const struct settings *s, const struct ns
     return (struct stream_options){
         .size = o->history_ttl_ms > 0 ? (uint32_t)o->history_size : 0,
         .ttl_ms = o->history_ttl_ms,
-        .meta_ttl_ms = o->history_meta_ttl_ms > 0 ? o->history_meta_ttl_ms
-                                                  : s->channel_history_meta_ttl_ms,
+        .meta_ttl_ms =
+            o->history_meta_ttl_ms > 0 ? o->history_meta_ttl_ms : s->channel_history_meta_ttl_ms,
     };
 }
 
-/* --- deciding -------------------------------------------------------------------------------------- */
+/* --- deciding --------------------------------------------------------------------------------- */
 
 /* A member of the override: {"value": bool} as in tokens, or a plain boolean as in Lua. */
 static bool overridden(struct str override, struct str name, bool option)
@@ -104,7 +104,7 @@ void subscribe_decide(const struct client *cl, struct subscribe_plan *plan, unsi
     plan->since = wish->since;
 }
 
-/* --- arriving -------------------------------------------------------------------------------------- */
+/* --- arriving --------------------------------------------------------------------------------- */
 
 static void enter_home_entry(const struct client *cl, const struct subscribe_plan *plan,
                              struct presence_entry *entry)
@@ -167,7 +167,7 @@ static void on_subscribed(void *arg, enum err err, const struct subscribe_answer
     mem_free(f);
 }
 
-/* --- starting -------------------------------------------------------------------------------------- */
+/* --- starting --------------------------------------------------------------------------------- */
 
 static struct flight *flight_find(const struct client *cl, struct str channel)
 {
@@ -249,7 +249,7 @@ void subscribe_cancel(struct client *cl, struct str channel)
         f->cancelled = true;
 }
 
-/* --- the result ------------------------------------------------------------------------------------ */
+/* --- the result ------------------------------------------------------------------------------- */
 
 bool subscribe_result(const struct client *cl, struct arena *a, const struct subscribe_plan *plan,
                       const struct subscribe_answer *answer, struct wire_subscribe_result *out)
@@ -277,7 +277,7 @@ bool subscribe_result(const struct client *cl, struct arena *a, const struct sub
                                answer->publications, answer->count, &out->publications);
 }
 
-/* --- leaving --------------------------------------------------------------------------------------- */
+/* --- leaving ---------------------------------------------------------------------------------- */
 
 static void tell_unsubscribe(struct client *cl, struct str channel, uint32_t code,
                              struct str reason)

@@ -8,23 +8,23 @@
 struct subscribe_plan {
     struct str channel;
     const struct ns *ns;
-    uint32_t flags;            /* SUB_… */
+    uint32_t flags; /* SUB_… */
     enum recovery_mode recovery;
     struct stream_position since;
     bool require_recovered;
-    bool was_recovering;       /* the client asked for recovery, possible or not */
-    struct filter *filter;     /* tags it wants; owned, subscribe_start takes it; NULL: all */
-    int64_t expire_at;         /* Unix seconds; 0: never */
-    struct str chan_info;      /* raw */
-    struct str data;           /* raw; for the subscribe result */
+    bool was_recovering;   /* the client asked for recovery, possible or not */
+    struct filter *filter; /* tags it wants; owned, subscribe_start takes it; NULL: all */
+    int64_t expire_at;     /* Unix seconds; 0: never */
+    struct str chan_info;  /* raw */
+    struct str data;       /* raw; for the subscribe result */
 };
 
 /* What a client wishes and what overrules the namespace's options. */
 struct subscribe_wish {
     bool positioned, recoverable, join_leave, recover;
-    bool delta;                /* fossil */
+    bool delta; /* fossil */
     struct stream_position since;
-    struct str override;       /* raw JSON object, or empty */
+    struct str override; /* raw JSON object, or empty */
 };
 /* Fills in flags, recovery and since from the namespace's options, the override and what the
  * client may wish for. who: of the client, as if it were subscribed. */

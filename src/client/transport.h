@@ -30,8 +30,8 @@ struct transport {
     const struct transport_ops *ops;
     struct outbox outbox;
     enum kind kind;
-    bool native_ping; /* the transport pings by frames of its own: the client sends no pings, expects
-                         no pongs and says neither in its connect result */
+    bool native_ping; /* the transport pings by frames of its own: the client sends no pings,
+                         expects no pongs and says neither in its connect result */
 };
 
 /* The request a connection began with; borrowed during client_new. */

@@ -5,7 +5,7 @@
 #include "client/command.h"
 #include "client/subscribe.h"
 
-/* --- the connection's expiry ----------------------------------------------------------------------- */
+/* --- the connection's expiry ------------------------------------------------------------------ */
 
 uint32_t client_ttl(int64_t expire_at)
 {
@@ -39,9 +39,9 @@ void client_set_expiry(struct client *cl, int64_t expire_at, bool push)
 
 static void end_expired(struct client *cl, const char *cause)
 {
-    command_disconnect(cl, DISCONNECT_CONNECTION_EXPIRED,
-                       &(struct refusal){.cause = cause,
-                                         .option = STR("client.expired_close_delay")});
+    command_disconnect(
+        cl, DISCONNECT_CONNECTION_EXPIRED,
+        &(struct refusal){.cause = cause, .option = STR("client.expired_close_delay")});
 }
 
 /* A refresh hook's answer gives more time. */
@@ -80,7 +80,7 @@ void client_expired(struct client *cl)
              client_ref(cl));
 }
 
-/* --- lost positions ---------------------------------------------------------------------------------- */
+/* --- lost positions --------------------------------------------------------------------------- */
 
 /* Subscriptions may not leave a channel that is being walked: a turn later they may. */
 struct loss {
@@ -93,8 +93,7 @@ static void run_loss(struct turn_task *task)
 {
     struct loss *loss = container_of(task, struct loss, task);
     struct client *cl = loss->cl;
-    struct subscription *sub =
-        client_is_closing(cl) ? NULL : hub_find(&cl->hub, loss->channel);
+    struct subscription *sub = client_is_closing(cl) ? NULL : hub_find(&cl->hub, loss->channel);
     struct refusal why = {.cause = "the subscription lost its position", .channel = loss->channel};
 
     if (sub && sub->flags & SUB_SERVER_SIDE) {
@@ -133,13 +132,12 @@ static void on_top(void *arg, enum err err, const struct history_result *top)
 {
     struct check *check = arg;
     struct client *cl = check->cl;
-    struct subscription *sub =
-        client_is_closing(cl) ? NULL : hub_find(&cl->hub, check->channel);
+    struct subscription *sub = client_is_closing(cl) ? NULL : hub_find(&cl->hub, check->channel);
 
     /* A publication may be on its way behind this answer, but none is in front of it. */
     if (err == OK && sub && sub->flags & SUB_POSITIONED) {
-        bool same_epoch = sub->epoch == 0 || str_eq(hub_epoch(cl->core->hub, sub),
-                                                    top->position.epoch);
+        bool same_epoch =
+            sub->epoch == 0 || str_eq(hub_epoch(cl->core->hub, sub), top->position.epoch);
 
         if (same_epoch && sub->offset == top->position.offset)
             sub->checked_s = (uint32_t)(cl->core->worker->now_ms / 1000);
@@ -161,7 +159,7 @@ static void check_position(struct client *cl, const struct subscription *sub, co
     home_history(cl->core, check->channel, &options, &(struct history_filter){0}, on_top, check);
 }
 
-/* --- the maintenance tick ------------------------------------------------------------------------------ */
+/* --- the maintenance tick --------------------------------------------------------------------- */
 
 static bool is_expired(const struct client *cl, const struct subscription *sub)
 {

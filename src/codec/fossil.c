@@ -14,8 +14,7 @@
 
 static const char alphabet[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~";
 
-/* --- numbers and checksum -----------------------------------------------------------------------
- */
+/* --- numbers and checksum --------------------------------------------------------------------- */
 
 static size_t digits_of(size_t n)
 {
@@ -78,8 +77,7 @@ static uint32_t checksum(struct str s)
     return sum;
 }
 
-/* --- the base's blocks ---------------------------------------------------------------------------
- */
+/* --- the base's blocks ------------------------------------------------------------------------ */
 
 struct index {
     uint32_t *head; /* by hash: number of a block plus 1; 0: none */
@@ -115,8 +113,7 @@ static void index_init(struct index *x, struct str base)
     }
 }
 
-/* --- finding copies ------------------------------------------------------------------------------
- */
+/* --- finding copies --------------------------------------------------------------------------- */
 
 struct copy {
     size_t from, to, len; /* len bytes of the base at `from` stand in the target at `to` */
@@ -190,8 +187,7 @@ static bool find_copy(struct encoder *e, size_t at, struct copy *best)
     return best->len > 0 && pays(e, best);
 }
 
-/* --- writing -------------------------------------------------------------------------------------
- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static void add_literal(struct encoder *e, size_t end)
 {
@@ -255,8 +251,7 @@ bool fossil_encode(struct str base, struct str target, struct buf *out)
     return !out->overflow && out->len < target.len;
 }
 
-/* --- applying ------------------------------------------------------------------------------------
- */
+/* --- applying --------------------------------------------------------------------------------- */
 
 static enum err apply_segment(struct str base, struct str *rest, uint32_t count, struct buf *out,
                               size_t room)

@@ -53,7 +53,7 @@ void admission_free(struct admission *a)
     mem_free(a);
 }
 
-/* --- connections --------------------------------------------------------------------------------- */
+/* --- connections ------------------------------------------------------------------------------ */
 
 /* A bucket of `rate` connections that fills within a second, as one time: see client/limit.c. */
 static bool take_rate(struct admission *a, uint64_t rate, uint64_t now_us)
@@ -115,7 +115,7 @@ bool admission_may_warn(struct admission *a, uint64_t now_ms)
                                                    memory_order_relaxed, memory_order_relaxed);
 }
 
-/* --- connections of a user ----------------------------------------------------------------------- */
+/* --- connections of a user -------------------------------------------------------------------- */
 
 static struct stripe *lock_stripe(struct admission *a, uint64_t hash)
 {

@@ -5,10 +5,10 @@
 #include "core/settings.h"
 
 struct channel_parts {
-    const struct ns *ns;   /* row of options */
-    struct str rest;       /* behind the namespace boundary; the whole name when there is none */
-    bool is_private;       /* begins with the private prefix */
-    bool user_limited;     /* holds the user boundary and the namespace allows such channels */
+    const struct ns *ns; /* row of options */
+    struct str rest;     /* behind the namespace boundary; the whole name when there is none */
+    bool is_private;     /* begins with the private prefix */
+    bool user_limited;   /* holds the user boundary and the namespace allows such channels */
 };
 
 /* ERR_NOT_FOUND: there is no such namespace. */

@@ -27,9 +27,9 @@ struct gather {
 struct question {
     struct mail mail;
     struct gather *gather;
-    void (*ask)(struct core *core, struct question *q);       /* on each worker */
-    void (*collect)(struct gather *g, struct question *q);    /* back on the asking one */
-    struct control_order order; /* strings in text */
+    void (*ask)(struct core *core, struct question *q);    /* on each worker */
+    void (*collect)(struct gather *g, struct question *q); /* back on the asking one */
+    struct control_order order;                            /* strings in text */
     struct str pattern;
     struct buf found, hashes[2];
     struct control_info info;
@@ -92,12 +92,12 @@ static struct question *question_new(struct gather *g)
     return q;
 }
 
-/* --- orders ---------------------------------------------------------------------------------------- */
+/* --- orders ----------------------------------------------------------------------------------- */
 
 static size_t target_size(const struct control_target *t)
 {
-    size_t size = t->whitelist_count * sizeof(struct str) + t->user.len + t->client.len +
-                  t->session.len;
+    size_t size =
+        t->whitelist_count * sizeof(struct str) + t->user.len + t->client.len + t->session.len;
 
     for (size_t i = 0; i < t->whitelist_count; i++)
         size += t->whitelist[i].len;
@@ -161,7 +161,7 @@ void control_send(struct core *core, const struct control_order *order, control_
     }
 }
 
-/* --- channels --------------------------------------------------------------------------------------- */
+/* --- channels --------------------------------------------------------------------------------- */
 
 /* A channel of one worker in question.found: this header, then the name. */
 struct found {
@@ -251,7 +251,7 @@ void control_channels(struct core *core, struct str pattern, control_channels_fn
     }
 }
 
-/* --- info -------------------------------------------------------------------------------------------- */
+/* --- info ------------------------------------------------------------------------------------- */
 
 static bool add_channel_hash(void *arg, struct str channel, size_t clients)
 {

@@ -15,8 +15,8 @@ struct control_target {
 struct control_subscribe {
     struct str channel;
     int64_t expire_at;
-    struct str info, data;      /* raw */
-    struct str override;        /* raw JSON object */
+    struct str info, data; /* raw */
+    struct str override;   /* raw JSON object */
     bool has_since;
     uint64_t since_offset;
     struct str since_epoch;
@@ -44,8 +44,8 @@ struct control_order {
     uint32_t code;                      /* disconnect, unsubscribe */
     struct str reason;
     struct control_revoke revoke;
-    bool expired;                       /* refresh */
-    int64_t expire_at;                  /* refresh, revoke */
+    bool expired;      /* refresh */
+    int64_t expire_at; /* refresh, revoke */
     struct str info;
 };
 

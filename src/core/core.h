@@ -28,7 +28,7 @@ struct core {
     struct settings *settings; /* this worker's reference; swapped on reload */
     struct hub *hub;
     struct home *home;
-    struct deflate *deflate; /* lent to one message at a time */
+    struct deflate *deflate;         /* lent to one message at a time */
     struct revocations *revocations; /* this worker's copy of the node's */
     void (*carry_out)(struct core *core, const struct control_order *order); /* see control.h */
     /* Owned by the layers above, who find them here; core never looks at them. */

@@ -12,7 +12,7 @@
 struct engine;
 
 struct stream_options {
-    uint32_t size;      /* 0: no history */
+    uint32_t size; /* 0: no history */
     int64_t ttl_ms, meta_ttl_ms;
 };
 
@@ -23,9 +23,9 @@ struct stream_position {
 
 struct engine_publish {
     struct publication *publication;
-    struct stream_options stream;   /* size 0: just pass it on */
-    struct str idempotency_key;     /* empty: none */
-    uint64_t version;               /* 0: none */
+    struct stream_options stream; /* size 0: just pass it on */
+    struct str idempotency_key;   /* empty: none */
+    uint64_t version;             /* 0: none */
     struct str version_epoch;
 };
 /* suppressed: nothing was stored and nothing must be delivered; position is the earlier one.
@@ -37,7 +37,7 @@ struct engine_published {
 };                                /* NULL if it is not known; borrowed for the callback */
 
 struct history_filter {
-    int64_t limit;        /* 0: only the position; < 0: everything */
+    int64_t limit; /* 0: only the position; < 0: everything */
     bool has_since, reverse;
     uint64_t since_offset;
     struct str since_epoch;
@@ -78,8 +78,8 @@ struct engine_ops {
     void (*presence_remove)(struct engine *e, struct str channel, struct str client,
                             engine_done_fn *fn, void *arg);
     /* stats_only: entries may stay empty, count and users are filled in. */
-    void (*presence)(struct engine *e, struct str channel, bool stats_only,
-                     engine_presence_fn *fn, void *arg);
+    void (*presence)(struct engine *e, struct str channel, bool stats_only, engine_presence_fn *fn,
+                     void *arg);
     void (*close)(struct engine *e); /* frees it; nothing is called afterwards */
 };
 

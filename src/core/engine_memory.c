@@ -22,10 +22,10 @@ struct stream {
     uint32_t first, count, cap;
     uint64_t top;
     uint64_t version;
-    struct str version_epoch;       /* owned */
+    struct str version_epoch; /* owned */
     char epoch[EPOCH_LETTERS];
-    uint64_t items_due, meta_due;   /* when publications, when everything is forgotten */
-    struct timer timer;             /* looks at both; moved lazily */
+    uint64_t items_due, meta_due; /* when publications, when everything is forgotten */
+    struct timer timer;           /* looks at both; moved lazily */
     char channel[];
 };
 
@@ -63,7 +63,7 @@ static struct publication **stream_at(const struct stream *s, uint32_t i)
     return &s->ring[(s->first + i) & (s->cap - 1)];
 }
 
-/* --- streams ----------------------------------------------------------------------------------- */
+/* --- streams ---------------------------------------------------------------------------------- */
 
 static void stream_trim(struct stream *s, uint32_t keep)
 {
@@ -163,7 +163,7 @@ static void stream_append(struct stream *s, struct publication *p,
     s->items_due = due;
 }
 
-/* --- idempotency ------------------------------------------------------------------------------- */
+/* --- idempotency ------------------------------------------------------------------------------ */
 
 static void idempotent_forget(struct memory *m, struct idempotent *i)
 {
@@ -213,7 +213,7 @@ static void idempotent_remember(struct memory *m, struct str key, struct stream_
         timer_set(&m->worker->timers, &m->idempotent_timer, i->due_ms);
 }
 
-/* --- publish ------------------------------------------------------------------------------------ */
+/* --- publish ---------------------------------------------------------------------------------- */
 
 /* An older version than the one seen is not for anybody. */
 static bool version_is_old(const struct stream *s, const struct engine_publish *what)
@@ -281,7 +281,7 @@ static void memory_publish(struct engine *e, const struct engine_publish *what,
     buf_deinit(&scratch);
 }
 
-/* --- reading ------------------------------------------------------------------------------------ */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* The indices [*from, *to) of the ring that a forward filter means. */
 static void range_forward(const struct stream *s, const struct history_filter *f, uint32_t *from,
@@ -354,7 +354,7 @@ static void memory_history_remove(struct engine *e, struct str channel, engine_d
     fn(arg, OK);
 }
 
-/* --- the rest ----------------------------------------------------------------------------------- */
+/* --- the rest --------------------------------------------------------------------------------- */
 
 static void memory_subscribe(struct engine *e, struct str channel, engine_done_fn *fn, void *arg)
 {

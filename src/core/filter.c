@@ -40,8 +40,7 @@ struct filter {
     char bytes[]; /* nodes, values, texts */
 };
 
-/* --- making it
- * ------------------------------------------------------------------------------------ */
+/* --- making it -------------------------------------------------------------------------------- */
 
 struct size {
     size_t nodes, values, bytes;
@@ -166,8 +165,7 @@ void filter_free(struct filter *f)
     mem_free(f);
 }
 
-/* --- numbers
- * -------------------------------------------------------------------------------------- */
+/* --- numbers ---------------------------------------------------------------------------------- */
 
 struct decimal {
     bool negative;
@@ -238,8 +236,7 @@ bool filter_compare_numbers(struct str a, struct str b, int *order)
     return true;
 }
 
-/* --- matching
- * -------------------------------------------------------------------------------------- */
+/* --- matching --------------------------------------------------------------------------------- */
 
 static const struct str *find_tag(struct wire_pairs tags, struct str key)
 {

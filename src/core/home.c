@@ -33,7 +33,7 @@ struct worker *home_of(const struct core *core, uint64_t channel_hash)
     return core->node->workers[(channel_hash >> 32) % core->node->worker_count];
 }
 
-/* --- the channels of this home ------------------------------------------------------------------ */
+/* --- the channels of this home ---------------------------------------------------------------- */
 
 struct home_channel *home_channel_find(struct home *home, struct str name, uint64_t hash)
 {
@@ -63,7 +63,7 @@ void home_channel_free(struct home *home, struct home_channel *ch)
     mem_free(ch);
 }
 
-/* --- fan-out to the interested workers ------------------------------------------------------------ */
+/* --- fan-out to the interested workers -------------------------------------------------------- */
 
 struct fanout_mail {
     struct mail mail;
@@ -99,7 +99,7 @@ void home_deliver(struct home *home, struct publication *p, struct publication *
     }
 }
 
-/* --- publish -------------------------------------------------------------------------------------- */
+/* --- publish ---------------------------------------------------------------------------------- */
 
 struct publish_mail {
     struct mail mail;
@@ -184,7 +184,7 @@ void home_publish(struct core *core, struct publication *p, const struct publish
         worker_post(home, &pm->mail);
 }
 
-/* --- history --------------------------------------------------------------------------------------- */
+/* --- history ---------------------------------------------------------------------------------- */
 
 struct history_mail {
     struct mail mail;

@@ -45,11 +45,11 @@ struct subscribe_request {
     enum recovery_mode recovery;  /* asked for */
     struct stream_position since; /* with recovery */
     uint32_t recovery_limit;
-    const struct filter *filter;  /* of what is recovered, or NULL; must live until the answer */
-    struct presence_entry entry;  /* with presence or join_leave */
+    const struct filter *filter; /* of what is recovered, or NULL; must live until the answer */
+    struct presence_entry entry; /* with presence or join_leave */
 };
 struct subscribe_answer {
-    struct stream_position top;   /* with positioned */
+    struct stream_position top; /* with positioned */
     bool recovered;
     struct publication *const *publications; /* in order, after `since`; borrowed */
     size_t count;
@@ -62,7 +62,7 @@ void home_subscribe(struct core *core, const struct subscribe_request *request,
 
 struct unsubscribe_request {
     struct str channel;
-    bool presence, join_leave;    /* as they were at subscribe */
+    bool presence, join_leave; /* as they were at subscribe */
     struct presence_entry entry;
 };
 /* Undoes one OK home_subscribe. No answer. */

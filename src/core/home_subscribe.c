@@ -200,9 +200,8 @@ static size_t entry_size(const struct presence_entry *e)
 void home_subscribe(struct core *core, const struct subscribe_request *request,
                     home_subscribed_fn *fn, void *arg)
 {
-    struct subscribe_mail *sm =
-        mem_zalloc(sizeof *sm + request->channel.len + request->since.epoch.len +
-                   entry_size(&request->entry));
+    struct subscribe_mail *sm = mem_zalloc(sizeof *sm + request->channel.len +
+                                           request->since.epoch.len + entry_size(&request->entry));
     char *at = sm->bytes;
 
     CHECK_ON(core->worker);
@@ -217,7 +216,7 @@ void home_subscribe(struct core *core, const struct subscribe_request *request,
     worker_post(home_of(core, map_hash(request->channel)), &sm->mail);
 }
 
-/* --- unsubscribe, presence kept alive -------------------------------------------------------------- */
+/* --- unsubscribe, presence kept alive --------------------------------------------------------- */
 
 struct unsubscribe_mail {
     struct mail mail;

@@ -229,7 +229,7 @@ struct str hub_channel_name(const struct subscription *sub)
     return sub->channel->by_name.key;
 }
 
-/* --- counting and walking ---------------------------------------------------------------------- */
+/* --- counting and walking --------------------------------------------------------------------- */
 
 struct hub_counts hub_counts(const struct hub *hub)
 {

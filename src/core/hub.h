@@ -14,25 +14,26 @@ struct hub;
 struct hub_channel;
 struct hub_client;
 
-enum { /* struct subscription flags */
-    SUB_POSITIONED = 1 << 0,   /* offsets are checked; a gap is insufficient state */
-    SUB_RECOVERABLE = 1 << 1,
-    SUB_PUSH_JOIN_LEAVE = 1 << 2,
-    SUB_EMIT_JOIN_LEAVE = 1 << 3,
-    SUB_PRESENCE = 1 << 4,
-    SUB_SERVER_SIDE = 1 << 5,  /* made by the server, not by a subscribe command */
-    SUB_CLIENT_REFRESH = 1 << 6, /* expiry is renewed by the client's sub_refresh */
-    SUB_FROM_TOKEN = 1 << 7,   /* server-side, named in the connection token */
-    SUB_LOST = 1 << 8,         /* its position is lost: nothing is delivered until it leaves */
-    SUB_DELTA = 1 << 9,        /* negotiated: data in text form, patches where they can be */
-    SUB_HAS_BASE = 1 << 10,    /* of a delta: it has the publication at `offset` in full */
-    SUB_FILTERED = 1 << 11,    /* extra->filter says what it wants; never with SUB_DELTA */
-    SUB_BY_CAPS = 1 << 12,    /* a capability of the connection, not the rules, allowed it */
-    SUB_MAY_PUBLISH = 1 << 13, /* a subscription token allows it besides the rules; so the next */
-    SUB_MAY_PRESENCE = 1 << 14,
-    SUB_MAY_HISTORY = 1 << 15,
-    SUB_REFRESHING = 1 << 16,  /* the sub_refresh hook was asked */
-    SUB_SPECIAL = SUB_DELTA | SUB_FILTERED,
+enum {                          /* struct subscription flags */
+       SUB_POSITIONED = 1 << 0, /* offsets are checked; a gap is insufficient state */
+       SUB_RECOVERABLE = 1 << 1,
+       SUB_PUSH_JOIN_LEAVE = 1 << 2,
+       SUB_EMIT_JOIN_LEAVE = 1 << 3,
+       SUB_PRESENCE = 1 << 4,
+       SUB_SERVER_SIDE = 1 << 5,    /* made by the server, not by a subscribe command */
+       SUB_CLIENT_REFRESH = 1 << 6, /* expiry is renewed by the client's sub_refresh */
+       SUB_FROM_TOKEN = 1 << 7,     /* server-side, named in the connection token */
+       SUB_LOST = 1 << 8,           /* its position is lost: nothing is delivered until it leaves */
+       SUB_DELTA = 1 << 9,          /* negotiated: data in text form, patches where they can be */
+       SUB_HAS_BASE = 1 << 10,      /* of a delta: it has the publication at `offset` in full */
+       SUB_FILTERED = 1 << 11,      /* extra->filter says what it wants; never with SUB_DELTA */
+       SUB_BY_CAPS = 1 << 12,       /* a capability of the connection, not the rules, allowed it */
+       SUB_MAY_PUBLISH =
+           1 << 13, /* a subscription token allows it besides the rules; so the next */
+       SUB_MAY_PRESENCE = 1 << 14,
+       SUB_MAY_HISTORY = 1 << 15,
+       SUB_REFRESHING = 1 << 16, /* the sub_refresh hook was asked */
+       SUB_SPECIAL = SUB_DELTA | SUB_FILTERED,
 };
 
 /* One client in one channel. Freed by hub_unsubscribe. */
@@ -40,17 +41,17 @@ struct subscription {
     struct hub_channel *channel;
     struct hub_client *client;
     struct subscription *next_of_client;
-    uint32_t index;            /* in the channel's array */
+    uint32_t index; /* in the channel's array */
     uint32_t flags;
-    uint64_t offset;           /* with SUB_POSITIONED: the last delivered one */
-    uint32_t epoch;            /* with SUB_POSITIONED: hub's number of the epoch; 0: none yet */
-    uint32_t checked_s;        /* worker seconds of the last delivery or position check */
+    uint64_t offset;    /* with SUB_POSITIONED: the last delivered one */
+    uint32_t epoch;     /* with SUB_POSITIONED: hub's number of the epoch; 0: none yet */
+    uint32_t checked_s; /* worker seconds of the last delivery or position check */
     struct subscription_extra *extra; /* info, expiry and filter, NULL for most */
 };
 struct subscription_extra {
-    int64_t expire_at;         /* Unix seconds; 0: never */
-    struct str chan_info;      /* raw; owned */
-    struct filter *filter;     /* owned; with SUB_FILTERED */
+    int64_t expire_at;     /* Unix seconds; 0: never */
+    struct str chan_info;  /* raw; owned */
+    struct filter *filter; /* owned; with SUB_FILTERED */
 };
 
 struct hub_client {
@@ -87,8 +88,7 @@ size_t hub_user_connections(struct hub *hub, struct str user);
 /* Enters hc into the channel; the caller has its OK from home_subscribe. */
 struct subscription *hub_subscribe(struct hub *hub, struct hub_client *hc, struct str channel,
                                    uint32_t flags);
-void hub_set_position(struct hub *hub, struct subscription *sub, uint64_t offset,
-                      struct str epoch);
+void hub_set_position(struct hub *hub, struct subscription *sub, uint64_t offset, struct str epoch);
 struct str hub_epoch(const struct hub *hub, const struct subscription *sub);
 void hub_set_extra(struct subscription *sub, int64_t expire_at, struct str chan_info);
 /* Takes the filter; once, at subscribe. */

@@ -1,5 +1,5 @@
-/* From one publication to many outboxes: encoded once per kind of wire and form, then per subscriber
- * a position check and one push. */
+/* From one publication to many outboxes: encoded once per kind of wire and form, then per
+ * subscriber a position check and one push. */
 #include "codec/fossil.h"
 #include "core/encode.h"
 #include "core/hub_types.h"
@@ -14,7 +14,7 @@ struct fanout {
     struct frame *frames[KIND_COUNT][FORM_COUNT]; /* made when first wanted */
     bool unfit[KIND_COUNT];
     bool tags_read, patch_tried, patch_made;
-    struct wire_pairs tags;                       /* with tags_read; in the hub's arena */
+    struct wire_pairs tags; /* with tags_read; in the hub's arena */
 };
 
 /* NULL: the data is not JSON and cannot be told to a JSON client. */

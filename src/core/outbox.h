@@ -21,8 +21,8 @@ struct outbox {
         struct frame **queue; /* ring of cap frames: head … head+count */
     };
     uint32_t head, count, cap;
-    uint32_t in_flight; /* first frames, which libuv is writing: they must stay in place */
-    size_t sent;        /* bytes of the first frame that are out already */
+    uint32_t in_flight;      /* first frames, which libuv is writing: they must stay in place */
+    size_t sent;             /* bytes of the first frame that are out already */
     size_t bytes, bytes_max; /* waiting, in flight included */
     outbox_fail_fn *on_fail;
     outbox_empty_fn *on_empty; /* NULL, or one shot: cleared before the call */
@@ -42,7 +42,7 @@ void outbox_push_take(struct outbox *o, struct frame *f); /* takes the caller's 
 void outbox_drop(struct outbox *o);
 /* What is pushed from now on is dropped: nothing may follow last words. */
 void outbox_seal(struct outbox *o);
-void outbox_flush(struct outbox *o); /* writes now instead of at the turn's end */
+void outbox_flush(struct outbox *o);   /* writes now instead of at the turn's end */
 void outbox_drained(struct outbox *o); /* to be called from the stream's on_drained */
 /* Calls fn once when everything queued is written: at the end of a turn, never from in here. Not
  * at all when the outbox fails before, or has failed already. */

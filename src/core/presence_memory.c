@@ -90,8 +90,8 @@ void presence_memory_add(struct presence_memory *pm, struct str channel,
     known = map_get(&place->members, entry->client);
     if (known)
         member_remove(place, container_of(known, struct member, by_client));
-    member = mem_alloc(sizeof *member + entry->client.len + entry->user.len +
-                       entry->conn_info.len + entry->chan_info.len);
+    member = mem_alloc(sizeof *member + entry->client.len + entry->user.len + entry->conn_info.len +
+                       entry->chan_info.len);
     at = member->bytes;
     member->entry = (struct presence_entry){
         .client = str_put(&at, entry->client),

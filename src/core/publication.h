@@ -20,16 +20,16 @@ struct publication {
     _Atomic uint32_t refs;
     uint8_t type;
     bool has_info;
-    bool data_is_json;   /* known to be one valid JSON value */
-    bool delta;          /* subscribers that negotiated it get patches */
+    bool data_is_json; /* known to be one valid JSON value */
+    bool delta;        /* subscribers that negotiated it get patches */
     uint8_t epoch_len;
     char epoch_text[EPOCH_LEN_MAX];
-    uint64_t offset;     /* 0: not in a stream */
+    uint64_t offset; /* 0: not in a stream */
     uint64_t version;
-    uint64_t hash;       /* of channel */
-    int64_t time_ms;     /* wall time of the publish, for lag checks */
+    uint64_t hash;   /* of channel */
+    int64_t time_ms; /* wall time of the publish, for lag checks */
     struct str channel, data;
-    struct str tags;     /* raw JSON object of strings, validated; empty: none */
+    struct str tags;              /* raw JSON object of strings, validated; empty: none */
     struct publication_info info; /* with has_info */
     char bytes[];
 };

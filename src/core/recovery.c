@@ -5,7 +5,8 @@
 struct history_filter recovery_filter(const struct subscribe_request *r)
 {
     switch (r->recovery) {
-    case RECOVERY_STREAM: /* the epoch is compared here afterwards, so that the top is told anyway */
+    case RECOVERY_STREAM: /* the epoch is compared here afterwards, so that the top is told anyway
+                           */
         return (struct history_filter){
             .limit = r->recovery_limit, .has_since = true, .since_offset = r->since.offset};
     case RECOVERY_CACHE:
@@ -54,8 +55,8 @@ static void choose_cache(const struct subscribe_request *r, struct history_resul
                          bool *recovered)
 {
     const struct stream_position *since = &r->since, *top = &result->position;
-    bool same = since->offset > 0 && since->offset == top->offset &&
-                str_eq(since->epoch, top->epoch);
+    bool same =
+        since->offset > 0 && since->offset == top->offset && str_eq(since->epoch, top->epoch);
     bool whole = result->count > 0 && result->publications[0]->offset == top->offset;
 
     leave_newest(r->filter, result);

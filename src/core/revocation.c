@@ -29,7 +29,6 @@ static bool is_over(const struct revoked *e, int64_t now_s)
     return e->expire_at > 0 && e->expire_at <= now_s;
 }
 
-
 static void drop_expired(struct map *m, int64_t now_s)
 {
     struct map_iter it;
@@ -76,7 +75,7 @@ bool revocations_has_room(struct revocations *r, int64_t now_s)
     return revocations_count(r) < REVOCATIONS_MAX;
 }
 
-/* --- adding -------------------------------------------------------------------------------------- */
+/* --- adding ----------------------------------------------------------------------------------- */
 
 static int64_t later_expiry(int64_t a, int64_t b)
 {
@@ -126,13 +125,14 @@ enum err revocation_add_user(struct revocations *r, struct str user, struct str 
                              int64_t issued_before, int64_t expire_at, int64_t now_s)
 {
     struct buf key = BUF_INIT(SIZE_MAX / 4);
-    enum err err = add(r, &r->users, user_key(&key, user, channel), issued_before, expire_at, now_s);
+    enum err err =
+        add(r, &r->users, user_key(&key, user, channel), issued_before, expire_at, now_s);
 
     buf_deinit(&key);
     return err;
 }
 
-/* --- asking -------------------------------------------------------------------------------------- */
+/* --- asking ----------------------------------------------------------------------------------- */
 
 static bool is_old(const struct revocations *r, const struct revocation_token *t,
                    struct str channel, int64_t now_s)
@@ -156,6 +156,5 @@ bool revocation_has(const struct revocations *r, const struct revocation_token *
     }
     if (r->users.count == 0)
         return false;
-    return is_old(r, t, STR_NONE, now_s) ||
-           (t->channel.len > 0 && is_old(r, t, t->channel, now_s));
+    return is_old(r, t, STR_NONE, now_s) || (t->channel.len > 0 && is_old(r, t, t->channel, now_s));
 }

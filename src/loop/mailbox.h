@@ -27,7 +27,7 @@ void mailbox_close(struct mailbox *mb);            /* closes the wake-up handle;
  * end stays undelivered, and only whoever sent it could have freed it. */
 void mailbox_free(struct mailbox *mb);
 void mailbox_post(struct mailbox *mb, struct mail *m); /* any thread; the mailbox owns m now */
-size_t mailbox_depth(struct mailbox *mb);          /* posted, not delivered yet; any thread */
+size_t mailbox_depth(struct mailbox *mb);              /* posted, not delivered yet; any thread */
 /* Delivers what is there, at most max from oneself and max from others; returns how many. Owner
  * thread. */
 size_t mailbox_drain(struct mailbox *mb, size_t max);

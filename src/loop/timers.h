@@ -8,12 +8,13 @@
 #include <uv.h>
 
 struct timer;
-typedef void timer_fn(struct timer *t); /* t is unset already: it may set itself again, or be freed */
+typedef void
+timer_fn(struct timer *t); /* t is unset already: it may set itself again, or be freed */
 
 struct timer {
     uint64_t due_ms; /* on the worker's monotonic clock */
     timer_fn *fn;
-    uint32_t slot;   /* place in the heap + 1; 0 when not set */
+    uint32_t slot; /* place in the heap + 1; 0 when not set */
 };
 
 #define TIMER_INIT(callback) ((struct timer){.fn = (callback)})

@@ -28,5 +28,5 @@ ptrdiff_t tls_read(struct tls *t, char *out, size_t size) NODISCARD;
 enum err tls_write(struct tls *t, struct str plain) NODISCARD;
 /* Moves what must go to the peer to the end of out. */
 void tls_take_output(struct tls *t, struct buf *out);
-bool tls_is_ended(const struct tls *t);        /* the peer said properly that nothing follows */
-const char *tls_problem(const struct tls *t);  /* why it failed; for logs */
+bool tls_is_ended(const struct tls *t);       /* the peer said properly that nothing follows */
+const char *tls_problem(const struct tls *t); /* why it failed; for logs */

@@ -22,28 +22,29 @@ struct worker;
 
 /* Things to do once per loop turn, before it sleeps: outboxes with something to write. */
 struct turn_task {
-    struct list in_turn; /* empty list when not queued */
+    struct list in_turn;                 /* empty list when not queued */
     void (*run)(struct turn_task *task); /* dequeued already: it may queue itself again */
 };
 
 struct worker {
     uv_loop_t loop;
-    unsigned index;           /* 0 … count-1; the place in mail addressing */
+    unsigned index; /* 0 … count-1; the place in mail addressing */
     struct mailbox *mailbox;
     struct timers timers;
-    struct list turn;         /* struct turn_task, run before the loop sleeps */
-    uint64_t now_ms;          /* monotonic, taken once per turn */
-    bool slept;               /* now_ms is from before the sleep: see worker_woke */
-    bool ended;               /* its own handles are closed */
-    char *read_buffer;        /* lent to whichever stream is being read; valid inside on_data */
-    void *core;               /* struct core of this worker */
+    struct list turn;  /* struct turn_task, run before the loop sleeps */
+    uint64_t now_ms;   /* monotonic, taken once per turn */
+    bool slept;        /* now_ms is from before the sleep: see worker_woke */
+    bool ended;        /* its own handles are closed */
+    char *read_buffer; /* lent to whichever stream is being read; valid inside on_data */
+    void *core;        /* struct core of this worker */
     uv_prepare_t before_sleep;
     uv_check_t after_sleep;
-    uv_idle_t keep_awake;     /* active while mail to oneself waits */
+    uv_idle_t keep_awake; /* active while mail to oneself waits */
     uv_thread_t thread;
 };
 
-/* Threads: new, then start (runs start_fn on the new thread before the loop turns); stop is mail. */
+/* Threads: new, then start (runs start_fn on the new thread before the loop turns); stop is mail.
+ */
 struct worker *worker_new(unsigned index);
 typedef void worker_start_fn(struct worker *w, void *arg);
 int worker_start(struct worker *w, worker_start_fn *fn, void *arg) NODISCARD; /* enum err */

@@ -64,7 +64,7 @@ static const char *read_problem(enum err err)
     return err == ERR_LIMIT ? "the file is too big" : strerrordesc_np(errno);
 }
 
-/* --- what lua/perigee/config.lua asks of C -------------------------------------------------- */
+/* --- what lua/perigee/config.lua asks of C ---------------------------------------------------- */
 
 static int l_read(lua_State *L)
 {
@@ -102,8 +102,8 @@ static int l_key_ok(lua_State *L)
     size_t len;
     const char *pem = luaL_checklstring(L, 2, &len);
     struct jwt_keys *keys = jwt_keys_new();
-    enum err err = rsa ? jwt_keys_set_rsa(keys, str_of(pem, len))
-                       : jwt_keys_set_ec(keys, str_of(pem, len));
+    enum err err =
+        rsa ? jwt_keys_set_rsa(keys, str_of(pem, len)) : jwt_keys_set_ec(keys, str_of(pem, len));
 
     lua_pushboolean(L, err == OK);
     jwt_keys_free(keys);
@@ -137,7 +137,7 @@ static void on_count(lua_State *L, lua_Debug *ar)
     lua_error(L);
 }
 
-/* --- the result into struct settings --------------------------------------------------------- */
+/* --- the result into struct settings ---------------------------------------------------------- */
 
 static struct str str_at(lua_State *L, int index)
 {

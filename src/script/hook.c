@@ -36,7 +36,7 @@ bool hook_wants_headers(const struct script *s)
     return s->wants_headers;
 }
 
-/* --- what a hook is told --------------------------------------------------------------------- */
+/* --- what a hook is told ---------------------------------------------------------------------- */
 
 /* What a connect context may lack: nil, rather than a question to its client. */
 static bool is_own_field(const char *key)
@@ -208,7 +208,7 @@ static int push_arguments(struct script *s, lua_State *L, enum hook which,
     return 0;
 }
 
-/* --- running --------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 struct hook_call {
     struct script *script;
@@ -339,7 +339,7 @@ void hook_run(struct script *s, unsigned ns_index, enum hook which,
     run(s, co, nargs, &how, hook_texts[which], fn, arg);
 }
 
-/* --- methods and commands -------------------------------------------------------------------- */
+/* --- methods and commands --------------------------------------------------------------------- */
 
 static bool push_function(struct script *s, lua_State *L, int table, struct str name)
 {

@@ -88,7 +88,7 @@ enum hook_outcome {
 /* What it answered. Slices live until the callback returns. Raw fields are encoded JSON. */
 struct hook_verdict {
     enum hook_outcome outcome;
-    bool failed;             /* VERDICT_ERROR because the hook failed, not because it said so */
+    bool failed;        /* VERDICT_ERROR because the hook failed, not because it said so */
     uint32_t code;      /* error or disconnect */
     struct str message; /* error message or disconnect reason */
     bool temporary;

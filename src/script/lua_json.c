@@ -29,7 +29,7 @@ static struct scratch *scratch_of(lua_State *L)
     return s;
 }
 
-/* --- JSON → Lua ------------------------------------------------------------------------------ */
+/* --- JSON → Lua ------------------------------------------------------------------------------- */
 
 static enum err push(lua_State *L, struct str *rest, struct arena *a, int depth);
 
@@ -140,7 +140,7 @@ enum err lua_json_push(lua_State *L, struct str json)
     return OK;
 }
 
-/* --- Lua → JSON ------------------------------------------------------------------------------ */
+/* --- Lua → JSON ------------------------------------------------------------------------------- */
 
 struct encoder {
     lua_State *L;
@@ -338,7 +338,7 @@ enum err lua_json_encode(lua_State *L, int idx, struct buf *out, const char **wh
     return err;
 }
 
-/* --- perigee.json ---------------------------------------------------------------------------- */
+/* --- perigee.json ----------------------------------------------------------------------------- */
 
 /* encode(value) → text; raises when the value has no JSON form. */
 static int json_encode(lua_State *L)

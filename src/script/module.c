@@ -22,7 +22,7 @@ static struct str string_arg(lua_State *L, int arg)
     return s;
 }
 
-/* --- log ------------------------------------------------------------------------------------- */
+/* --- log -------------------------------------------------------------------------------------- */
 
 /* fields are a table of names and strings, numbers or booleans. Their texts stay on the stack
  * until the line is written. */
@@ -85,7 +85,7 @@ static void open_log(lua_State *L)
     lua_setfield(L, -2, "log");
 }
 
-/* --- digests and encodings ------------------------------------------------------------------- */
+/* --- digests and encodings -------------------------------------------------------------------- */
 
 static int push_digest(lua_State *L, const unsigned char *digest, unsigned len, bool raw)
 {
@@ -196,7 +196,7 @@ static int l_uuid(lua_State *L)
     return 1;
 }
 
-/* --- the rest -------------------------------------------------------------------------------- */
+/* --- the rest --------------------------------------------------------------------------------- */
 
 /* now() → Unix seconds, with milliseconds as fraction */
 static int l_now(lua_State *L)

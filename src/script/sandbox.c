@@ -180,7 +180,7 @@ static const struct {
     [TABLE_UNPACK] = {"table", "unpack", guard_unpack},
 };
 
-/* --- base functions -------------------------------------------------------------------------- */
+/* --- base functions --------------------------------------------------------------------------- */
 
 /* A finalizer runs with hooks off, so nothing could stop it. */
 static int base_setmetatable(lua_State *L)
@@ -345,7 +345,7 @@ static int co_close(lua_State *L)
     return real(L)(L);
 }
 
-/* --- opening --------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 /* library.name = guard, with the real function as upvalue. */
 static void replace(lua_State *L, const char *library, const char *name, lua_CFunction guard)

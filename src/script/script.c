@@ -17,7 +17,7 @@
 #define TRACEBACKS_PER_SECOND 10
 #define OVER_TEXT "ran longer than lua.timeout"
 
-/* --- memory ---------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 static void *allocate(void *ud, void *ptr, size_t old_size, size_t new_size)
 {
@@ -46,7 +46,7 @@ static int on_panic(lua_State *L)
     panic("unprotected Lua error: %s", text ? text : "not a string");
 }
 
-/* --- time ------------------------------------------------------------------------------------ */
+/* --- time ------------------------------------------------------------------------------------- */
 
 static void on_count(lua_State *L, lua_Debug *ar);
 
@@ -95,7 +95,7 @@ static void on_count(lua_State *L, lua_Debug *ar)
     script_check_time(L);
 }
 
-/* --- running --------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 struct script *script_of(lua_State *L)
 {
@@ -294,7 +294,7 @@ void script_run(struct script *s, lua_State *L, int nargs, const char *what, scr
     coroutine_resume(co, nargs);
 }
 
-/* --- waiting --------------------------------------------------------------------------------- */
+/* --- waiting ---------------------------------------------------------------------------------- */
 
 struct script_wait *script_wait_begin(lua_State *L, const char *name)
 {
@@ -357,7 +357,7 @@ void script_wait_on_cancel(struct script_wait *w, void (*fn)(void *arg), void *a
     w->cancel_arg = arg;
 }
 
-/* --- life ------------------------------------------------------------------------------------ */
+/* --- life ------------------------------------------------------------------------------------- */
 
 /* Runs protected on the main stack: the sandbox, the modules, the chunk and its functions. */
 static int load(lua_State *L)

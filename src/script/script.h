@@ -39,7 +39,7 @@ const struct settings *script_settings(const struct script *s);
 lua_State *script_state(struct script *s); /* the main stack; leave it balanced */
 struct script *script_of(lua_State *L);    /* from any coroutine of the state */
 
-/* --- calls from C ---------------------------------------------------------------------------- */
+/* --- calls from C ----------------------------------------------------------------------------- */
 
 /* Called exactly once, when the function has returned (OK: n results on top of co) or failed
  * (ERR_SCRIPT: error, over time, over memory; the traceback is logged and counted already).

@@ -58,7 +58,7 @@ static void timer_end(struct script_timer *t)
     mem_free(t);
 }
 
-/* --- sleep ----------------------------------------------------------------------------------- */
+/* --- sleep ------------------------------------------------------------------------------------ */
 
 static void on_slept(struct timer *timer)
 {
@@ -92,7 +92,7 @@ static int l_sleep(lua_State *L)
     return script_wait_end(L, wait);
 }
 
-/* --- after, every ---------------------------------------------------------------------------- */
+/* --- after, every ----------------------------------------------------------------------------- */
 
 static void on_called(void *arg, enum err err, lua_State *co, int n)
 {

@@ -48,8 +48,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* --- one command, one answer ---------------------------------------------------------------------
- */
+/* --- one command, one answer ------------------------------------------------------------------ */
 
 /* A command and its reply. */
 struct exchange {
@@ -175,8 +174,7 @@ static void what_is_no_message_is_a_bad_request(void **state)
     }
 }
 
-/* --- connect
- * --------------------------------------------------------------------------------------- */
+/* --- connect ---------------------------------------------------------------------------------- */
 
 static void an_anonymous_connect_is_answered_with_the_servers_pings(void **state)
 {
@@ -285,8 +283,7 @@ static void more_server_side_channels_than_allowed_end_the_connection(void **sta
     loopback_close(l);
 }
 
-/* --- subscribe
- * --------------------------------------------------------------------------------------- */
+/* --- subscribe -------------------------------------------------------------------------------- */
 
 static void subscriptions_have_limits_and_exist_once(void **state)
 {
@@ -392,8 +389,7 @@ static void anonymous_clients_need_the_option_of_their_own(void **state)
     loopback_close(l);
 }
 
-/* --- publish, history, presence
- * ------------------------------------------------------------------------ */
+/* --- publish, history, presence --------------------------------------------------------------- */
 
 static void a_publication_reaches_subscribers_of_both_encodings_and_its_publisher(void **state)
 {

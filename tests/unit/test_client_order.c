@@ -239,8 +239,7 @@ static void a_lost_position_unsubscribes_once(void **state)
     loopback_close(l);
 }
 
-/* --- the clock ----------------------------------------------------------------------------------
- */
+/* --- the clock -------------------------------------------------------------------------------- */
 
 static void who_never_connects_is_stale_after_ten_seconds(void **state)
 {

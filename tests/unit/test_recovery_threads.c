@@ -71,7 +71,7 @@ static struct actor *actor_of(struct core *core)
     return &actors[core->worker->index];
 }
 
-/* --- receiving ------------------------------------------------------------------------------------ */
+/* --- receiving -------------------------------------------------------------------------------- */
 
 static void take(struct member *m, uint64_t offset)
 {
@@ -112,7 +112,7 @@ static void on_outbox_fail(struct outbox *o, enum err why)
     container_of(o, struct member, outbox)->actor->disorder++;
 }
 
-/* --- coming and going ----------------------------------------------------------------------------- */
+/* --- coming and going ------------------------------------------------------------------------- */
 
 static void on_subscribed(void *arg, enum err err, const struct subscribe_answer *answer)
 {
@@ -202,7 +202,7 @@ static void on_tick(struct timer *t)
         timer_set(&a->worker->timers, t, a->worker->now_ms + 1);
 }
 
-/* --- the node ---------------------------------------------------------------------------------------- */
+/* --- the node --------------------------------------------------------------------------------- */
 
 static void start(struct worker *w, void *arg)
 {
@@ -346,7 +346,7 @@ static void run_node(unsigned workers)
     for (unsigned i = 0; i < workers; i++)
         worker_free(node.workers[i]);
     settings_unref(settings);
-    assert_true(got > 500);     /* the run exercised what it is about */
+    assert_true(got > 500); /* the run exercised what it is about */
     assert_true(recovered > 5);
     assert_true(told > 5);
 }

@@ -96,8 +96,7 @@ static UNUSED void loopback_close(struct loopback *l)
     world_turn();
 }
 
-/* --- in ------------------------------------------------------------------------------------------
- */
+/* --- in --------------------------------------------------------------------------------------- */
 
 /* One frame of commands, written in JSON, one a line. */
 static UNUSED void loopback_put(struct loopback *l, const char *commands)
@@ -118,8 +117,7 @@ static UNUSED void loopback_put(struct loopback *l, const char *commands)
     buf_deinit(&bytes);
 }
 
-/* --- out -----------------------------------------------------------------------------------------
- */
+/* --- out -------------------------------------------------------------------------------------- */
 
 static struct str loopback_unframe(const struct frame *f)
 {
@@ -198,8 +196,7 @@ static UNUSED const char *loopback_read(struct loopback *l)
     return l->text.ptr;
 }
 
-/* --- both ----------------------------------------------------------------------------------------
- */
+/* --- both ------------------------------------------------------------------------------------- */
 
 /* Sends a frame, lets the server work, and compares all that the client says. */
 #define loopback_expect(l, commands, text)                                                         \
@@ -223,8 +220,7 @@ static UNUSED const char *loopback_read(struct loopback *l)
         assert_string_equal((l)->reason, (with_reason));                                           \
     } while (0)
 
-/* --- tokens --------------------------------------------------------------------------------------
- */
+/* --- tokens ----------------------------------------------------------------------------------- */
 
 #define LOOPBACK_SECRET "secret"
 

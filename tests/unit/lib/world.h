@@ -26,8 +26,7 @@ static struct settings *settings;
 static struct worker *worker; /* of a world with one */
 static struct core *core;
 
-/* --- settings ----------------------------------------------------------------------------------
- */
+/* --- settings --------------------------------------------------------------------------------- */
 
 static UNUSED struct settings *world_settings(const char *config)
 {
@@ -48,8 +47,7 @@ static UNUSED struct settings *world_settings(const char *config)
     return s;
 }
 
-/* --- the clock ----------------------------------------------------------------------------------
- */
+/* --- the clock -------------------------------------------------------------------------------- */
 
 #define WORLD_EPOCH_MS INT64_C(1700000000000)
 
@@ -70,8 +68,7 @@ static UNUSED int64_t world_now_s(void)
     return world_wall_ms() / 1000;
 }
 
-/* --- one worker ----------------------------------------------------------------------------------
- */
+/* --- one worker ------------------------------------------------------------------------------- */
 
 /* Turns the loop until mail and tasks have come to rest. */
 static UNUSED void world_turn(void)
