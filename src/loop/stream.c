@@ -12,7 +12,7 @@ struct stream_pending {
     struct stream *stream;
 };
 
-/* A connect on its way; libuv calls back also when the handle is closed meanwhile. */
+/* A connect on its way, in tcp.data; libuv calls back also when the handle is closed meanwhile. */
 struct stream_connect {
     uv_connect_t req;
     struct turn_task refused; /* the connect failed before it began */
@@ -33,11 +33,13 @@ static struct stream *stream_of(void *handle)
 /* A connect that was refused at once, and closed before anybody was told. */
 static void drop_refused(struct stream *s)
 {
-    if (s->connect == NULL)
+    struct stream_connect *c = s->tcp.data;
+
+    if (c == NULL)
         return;
-    list_del(&s->connect->refused.in_turn);
-    mem_free(s->connect);
-    s->connect = NULL;
+    list_del(&c->refused.in_turn);
+    s->tcp.data = NULL;
+    mem_free(c);
 }
 
 static void on_handle_closed(uv_handle_t *handle)
@@ -67,7 +69,7 @@ static void end_connect(struct stream_connect *c, bool connected)
     struct stream *s = c->stream;
     stream_connected_fn *fn = c->fn;
 
-    s->connect = NULL;
+    s->tcp.data = NULL;
     mem_free(c);
     if (!s->closing)
         fn(s, connected ? OK : ERR_IO);
@@ -92,12 +94,13 @@ void stream_connect(struct stream *s, struct worker *w, const struct sockaddr *a
     struct stream_connect *c = mem_zalloc(sizeof *c);
 
     CHECK_ON(w);
-    *s = (struct stream){.ops = ops, .connect = c};
+    *s = (struct stream){.ops = ops};
     c->stream = s;
     c->fn = fn;
     c->refused.run = on_refused;
     list_init(&c->refused.in_turn);
     CHECK(uv_tcp_init(&w->loop, &s->tcp) == 0);
+    s->tcp.data = c;
     if (uv_tcp_connect(&c->req, &s->tcp, addr, on_connected) != 0)
         worker_queue(w, &c->refused);
     else

@@ -31,7 +31,6 @@ struct stream {
     uv_tcp_t tcp;
     const struct stream_ops *ops;
     struct stream_pending *pending; /* the write in flight; NULL nearly always */
-    struct stream_connect *connect; /* on its way; NULL nearly always */
     bool reading, closing, ended;
     bool broken;   /* writing failed; stream_write says so from now on */
     bool shutdown; /* our side is ended, or about to be */

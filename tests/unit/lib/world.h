@@ -93,8 +93,8 @@ static UNUSED void world_pass(uint64_t ms)
 
         world_mono_ms = MAX(next, world_mono_ms);
         worker_take_time(worker);
-        /* before what is due, so that the loop's timer, which runs in real time, is set anew */
-        timer_set(ts, &now, world_mono_ms - 1);
+        /* before everything, so that the loop's timer, which runs in real time, is set anew */
+        timer_set(ts, &now, 0);
         world_turn();
         timer_unset(ts, &now);
         if (world_mono_ms == target && (ts->count == 0 || ts->heap[0]->due_ms > target))
