@@ -308,12 +308,12 @@ option("allow_positioning", "bool", false, "A client may ask for it.")
 option("force_recovery", "bool", false, "Every subscriber is recovered after a disconnect; needs history.")
 option("allow_recovery", "bool", false, "A client may ask for it.")
 option("force_recovery_mode", "enum", "stream", "`cache`: only the latest publication is recovered.",
-  { values = { "stream", "cache" }, aliases = { [""] = "stream" }, later = true })
+  { values = { "stream", "cache" }, aliases = { [""] = "stream" } })
 option("auto_cache_recover", "bool", false,
-  "Deliver the latest publication on every subscribe; needs `force_recovery` and mode `cache`.", LATER)
-option("allowed_delta_types", "list", {}, "Delta types clients may ask for; only `fossil` exists.", LATER)
-option("delta_publish", "bool", false, "Compute deltas for every publication.", LATER)
-option("allow_tags_filter", "bool", false, "Clients may filter publications by tags.", LATER)
+  "Deliver the latest publication on every subscribe; needs `force_recovery` and mode `cache`.")
+option("allowed_delta_types", "list", {}, "Delta types clients may ask for; only `fossil` exists.")
+option("delta_publish", "bool", false, "Compute deltas for every publication.")
+option("allow_tags_filter", "bool", false, "Clients may filter publications by tags.")
 option("publication_data_format", "enum", "", "What data must be; empty: `channel.publication_data_format`.",
   { values = { "", "json", "json_object", "binary" } })
 

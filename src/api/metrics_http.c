@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "client/client.h"
+#include "core/admission.h"
 #include "core/control.h"
 
 static void on_health(void *arg, enum err err, const struct control_info *info)
@@ -47,7 +49,7 @@ struct tour {
     struct control_info info;
     struct api_counts counts;
     struct script_stats scripts;
-    uint64_t connections;
+    uint64_t connections, limited;
 };
 
 static void add_api_counts(struct buf *out, const struct api_counts *c)
@@ -78,6 +80,7 @@ static void add_api_counts(struct buf *out, const struct api_counts *c)
 
 static void tour_end(struct tour *t)
 {
+    struct admission_counts admission = admission_counts(t->node->admission);
     struct buf out = BUF_INIT(1 << 20);
 
     add_metric(&out, "node_num_clients", "gauge", "Connected clients.", t->info.clients);
@@ -89,6 +92,12 @@ static void tour_end(struct tour *t)
     add_metric(&out, "node_num_workers", "gauge", "Worker threads.", t->node->worker_count);
     add_metric(&out, "node_uptime_seconds", "gauge", "Time since the start.",
                (clock_mono_ms() - t->node->started_ms) / 1000);
+    add_metric(&out, "node_client_connection_limit", "counter",
+               "Connections refused by client.connection_limit.", admission.over_limit);
+    add_metric(&out, "node_client_connection_rate_limit", "counter",
+               "Connections refused by client.connection_rate_limit.", admission.over_rate);
+    add_metric(&out, "client_commands_limited_total", "counter",
+               "Commands refused by client.rate_limit.", t->limited);
     add_api_counts(&out, &t->counts);
     add_metric(&out, "lua_errors_total", "counter", "Lua functions that failed.",
                t->scripts.errors);
@@ -138,6 +147,8 @@ static void at_worker(struct worker *w, struct mail *m)
     }
     if (core->server)
         t->connections += server_connections(core->server);
+    if (core->clients)
+        t->limited += limit_counts(core->clients->limits).refused;
     t->next++;
     tour_post(t);
 }

@@ -2,12 +2,14 @@
 
 #include "bind/bind_api.h"
 #include "bind/bind_client.h"
+#include "bind/bind_http.h"
 #include "script/hook.h"
 
 void bind_open(struct script *s, lua_State *L)
 {
     bind_api_open(s, L);
     bind_client_open(L);
+    bind_http_open(L);
     hook_set_client_view(s, bind_client_push);
 }
 

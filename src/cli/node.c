@@ -211,6 +211,7 @@ static void close_part(struct part *p)
         script_cancel(p->core->script); /* first: script_close may free it */
         script_close(p->core->script);
     }
+    core_close(p->core);
     worker_close_handles(p->worker);
 }
 

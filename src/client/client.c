@@ -384,7 +384,7 @@ unsigned client_who(const struct client *cl, const struct channel_parts *parts, 
 /* What a capability grants never opens a private channel: that takes a token of its own. */
 static bool granted(const struct client *cl, unsigned who, enum action action, struct str channel)
 {
-    static const uint16_t rights[ACTION_COUNT] = {
+    static const uint32_t rights[ACTION_COUNT] = {
         [ACTION_PUBLISH] = SUB_MAY_PUBLISH,
         [ACTION_PRESENCE] = SUB_MAY_PRESENCE,
         [ACTION_HISTORY] = SUB_MAY_HISTORY,

@@ -54,6 +54,7 @@ static void publish(struct publishing *w, struct str data, bool data_is_json, st
         .channel = w->pending->channel,
         .data = data,
         .data_is_json = data_is_json,
+        .delta = w->ns->opt.delta_publish,
         .tags = tags,
         .has_info = true,
         .info = {client_user(cl), client_id(cl), client_text(cl, CLIENT_CONN_INFO),

@@ -190,7 +190,7 @@ void cmd_sub_refresh(struct client *cl, const struct wire_command *command)
                                              .channel = r->channel});
         return;
     }
-    sub->flags = (uint16_t)((sub->flags & ~SUB_RIGHTS) | rights);
+    sub->flags = (sub->flags & ~(uint32_t)SUB_RIGHTS) | rights;
     hub_set_extra(sub, expire_at, claims.info);
     if (sub->flags & SUB_PRESENCE) {
         struct presence_entry entry = client_entry(cl, sub);

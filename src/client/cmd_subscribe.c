@@ -15,6 +15,7 @@ struct asking {
     const struct settings *settings; /* plan.ns lives in them */
     struct subscribe_plan plan;
     struct subscribe_wish wish;
+    const char *filter_fault; /* why its filter cannot be; NULL: it can, or there is none */
     bool by_token;
     unsigned who;
     char text[];
@@ -66,9 +67,9 @@ static void on_subscribed(void *arg, enum err err, const struct subscribe_plan *
 /* --- decided ---------------------------------------------------------------------------------- */
 
 /* Allowed; from here on only time and limits can refuse. Ends the pending command if they do. */
-static void start(struct pending *p, struct subscribe_plan *plan, unsigned who,
-                  const struct subscribe_wish *wish)
+static void start(struct pending *p, struct asking *a)
 {
+    struct subscribe_plan *plan = &a->plan;
     enum err err;
 
     if (plan->expire_at > 0 && plan->expire_at <= clock_wall_ms() / 1000) {
@@ -77,10 +78,18 @@ static void start(struct pending *p, struct subscribe_plan *plan, unsigned who,
         pending_end(p);
         return;
     }
-    subscribe_decide(p->cl, plan, who | WHO_SUBSCRIBED, wish);
-    err = subscribe_start(p->cl, plan, on_subscribed, p);
-    if (err == OK)
+    if (a->filter_fault) {
+        refuse(p->cl, p->id, ERROR_BAD_REQUEST, plan->channel, a->filter_fault,
+               STR("allow_tags_filter"));
+        pending_end(p);
         return;
+    }
+    subscribe_decide(p->cl, plan, a->who | WHO_SUBSCRIBED, &a->wish);
+    err = subscribe_start(p->cl, plan, on_subscribed, p);
+    if (err == OK) {
+        plan->filter = NULL; /* taken */
+        return;
+    }
     refuse(p->cl, p->id, err == ERR_EXISTS ? ERROR_ALREADY_SUBSCRIBED : ERROR_LIMIT_EXCEEDED,
            plan->channel, "another subscribe came first", STR_NONE);
     pending_end(p);
@@ -91,12 +100,12 @@ static void decide_by_rules(struct pending *p, struct asking *a)
     const struct settings *s = a->settings;
 
     if (a->by_token || settings_allows(a->plan.ns, a->who, ACTION_SUBSCRIBE)) {
-        start(p, &a->plan, a->who, &a->wish);
+        start(p, a);
         return;
     }
     if (client_may(p->cl, a->plan.ns, a->who, ACTION_SUBSCRIBE, a->plan.channel)) {
         a->plan.flags |= SUB_BY_CAPS;
-        start(p, &a->plan, a->who, &a->wish);
+        start(p, a);
         return;
     }
     command_refuse(p->cl, p->id, ERROR_PERMISSION_DENIED,
@@ -128,7 +137,7 @@ static void on_hook(void *arg, const struct hook_verdict *v)
                 a->plan.expire_at = v->expire_at;
             if (v->override.len > 0)
                 a->wish.override = v->override;
-            start(p, &a->plan, a->who, &a->wish);
+            start(p, a);
             break;
         case VERDICT_REFUSE:
             refuse(p->cl, p->id, ERROR_PERMISSION_DENIED, a->plan.channel, "the hook said no",
@@ -142,6 +151,7 @@ static void on_hook(void *arg, const struct hook_verdict *v)
             break;
         }
     }
+    filter_free(a->plan.filter);
     settings_unref(a->settings);
     mem_free(a);
 }
@@ -222,11 +232,6 @@ static bool check_request(struct client *cl, uint32_t id, const struct wire_subs
                "the namespace has no such subscription type", STR_NONE);
         return false;
     }
-    if (r->tf) {
-        refuse(cl, id, ERROR_BAD_REQUEST, r->channel, "tag filters are not allowed here",
-               STR("allow_tags_filter"));
-        return false;
-    }
     return true;
 }
 
@@ -236,6 +241,26 @@ static bool closed_to(unsigned who, const struct wire_subscribe_request *r)
     if (r->token.len > 0)
         return false;
     return who & WHO_PRIVATE || ((who & WHO_USER_LIMITED) && !(who & WHO_USER_LISTED));
+}
+
+/* The filter asked for, or why there can be none; that is told only to those who may subscribe. */
+static struct filter *make_filter(const struct ns *ns, const struct wire_filter_node *tf,
+                                  const char **fault)
+{
+    struct filter *filter = NULL;
+    enum err err;
+
+    *fault = NULL;
+    if (tf == NULL)
+        return NULL;
+    if (!ns->opt.allow_tags_filter) {
+        *fault = "tag filters are not allowed here";
+        return NULL;
+    }
+    err = filter_new(tf, &filter);
+    if (err != OK)
+        *fault = err == ERR_LIMIT ? "the tag filter is too big" : "the tag filter is not valid";
+    return filter;
 }
 
 static struct asking *asking_new(struct client *cl, const struct subscribe_plan *plan,
@@ -270,6 +295,7 @@ void cmd_subscribe(struct client *cl, const struct wire_command *command)
         .recoverable = r->recoverable,
         .join_leave = r->join_leave,
         .recover = r->recover,
+        .delta = r->delta.len > 0,
         .since = {r->offset, r->epoch},
     };
     struct channel_parts parts;
@@ -283,6 +309,7 @@ void cmd_subscribe(struct client *cl, const struct wire_command *command)
     if (r->token.len > 0 && !check_token(cl, command->id, r, &plan, &wish))
         return;
     a = asking_new(cl, &plan, &wish);
+    a->plan.filter = make_filter(parts.ns, r->tf, &a->filter_fault);
     a->by_token = r->token.len > 0;
     a->who = client_who(cl, &parts, r->channel);
     a->pending = pending_begin(cl, command->id, r->channel, r->data);

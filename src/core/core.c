@@ -4,6 +4,7 @@
 #include "codec/deflate.h"
 #include "core/engine.h"
 #include "core/home.h"
+#include "core/http_client.h"
 #include "core/hub.h"
 #include "core/revocation.h"
 
@@ -14,6 +15,7 @@ struct core *core_new(struct node *node, struct worker *w, struct settings *sett
     core->worker = w;
     core->node = node;
     core->settings = settings_ref(settings);
+    core->http = http_client_new(w);
     core->deflate = deflate_new();
     core->hub = hub_new(core);
     core->revocations = revocations_new();
@@ -23,8 +25,16 @@ struct core *core_new(struct node *node, struct worker *w, struct settings *sett
     return core;
 }
 
+void core_close(struct core *core)
+{
+    if (core->http)
+        http_client_close(core->http);
+    core->http = NULL;
+}
+
 void core_free(struct core *core)
 {
+    core_close(core);
     home_free(core->home);
     hub_free(core->hub);
     deflate_free(core->deflate);

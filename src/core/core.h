@@ -28,6 +28,7 @@ struct core {
     struct settings *settings; /* this worker's reference; swapped on reload */
     struct hub *hub;
     struct home *home;
+    struct http_client *http;        /* requests to other servers; NULL once the worker closes */
     struct deflate *deflate;         /* lent to one message at a time */
     struct revocations *revocations; /* this worker's copy of the node's */
     void (*carry_out)(struct core *core, const struct control_order *order); /* see control.h */
@@ -41,6 +42,8 @@ struct core {
 
 /* Makes hub, home, engine and metrics of worker w and enters itself in node. */
 struct core *core_new(struct node *node, struct worker *w, struct settings *settings);
+/* Ends what keeps the worker's loop alive; harmless a second time. Part of core_free. */
+void core_close(struct core *c);
 void core_free(struct core *c);
 
 static inline struct core *core_of(struct worker *w)

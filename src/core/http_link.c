@@ -14,12 +14,12 @@ struct http_link {
     struct worker *worker;
     const struct http_link_ops *ops;
     void *owner;
-    struct tls *tls; /* NULL: plain text */
+    struct tls *tls;                   /* NULL: plain text */
     struct addrinfo *addresses, *next; /* those still to be tried from next on */
     struct sockaddr_storage literal;
     struct http_reply_parser *parser; /* of the request on its way */
     struct buf out;                   /* what the socket has not taken */
-    bool resolving, open, ready, closing;
+    bool resolving, ready, closing;
     char why[192];
 };
 
@@ -40,9 +40,8 @@ void http_link_close(struct http_link *l)
     l->closing = true;
     if (l->resolving)
         uv_cancel((uv_req_t *)&l->resolve); /* on_resolved frees it, be it late */
-    else if (l->open)
+    else
         stream_close(&l->stream);
-    /* else: between two addresses, and on_closed is about to come */
 }
 
 static void fail(struct http_link *l, const char *why)
@@ -220,7 +219,6 @@ static void on_closed(struct stream *s)
 {
     struct http_link *l = container_of(s, struct http_link, stream);
 
-    l->open = false;
     if (l->closing)
         link_free(l);
     else
@@ -251,7 +249,6 @@ static void on_connected(struct stream *s, enum err err)
 
 static void connect_to(struct http_link *l, const struct sockaddr *address)
 {
-    l->open = true;
     stream_connect(&l->stream, l->worker, address, &stream_ops, on_connected);
 }
 
@@ -290,7 +287,7 @@ struct http_link *http_link_open(struct worker *w, const struct url *url, struct
                                  const struct http_link_ops *ops, void *owner)
 {
     struct http_link *l = mem_zalloc(sizeof *l);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     char host[URL_HOST_MAX + 1], service[8];
 
     CHECK_ON(w);

@@ -1,7 +1,8 @@
 /* One connection of the HTTP client: from a host's name to an answer. It carries one request at a
  * time and is idle between them. Worker thread; part of http_client.c.
  *
- *     resolving ──► connecting (address by address) ──► TLS ──► ready ──send──► busy ──reply──► ready
+ *     resolving ──► connecting (address by address) ──► TLS ──► ready ──send──► busy ──reply──►
+ * ready
  *
  * Callbacks are never made from inside http_link_open, http_link_send or http_link_close. */
 #pragma once

@@ -1,10 +1,12 @@
 // The real SDK, with a WebSocket whose TCP connection a test can cut.
 import { Centrifuge } from "centrifuge";
+import { Centrifuge as ProtobufCentrifuge } from "centrifuge/build/protobuf";
 import { WebSocket } from "ws";
 import { userToken } from "./token.mjs";
 import { until } from "./wait.mjs";
 
-export function makeSdk(server, { user = "sdk", ...options } = {}) {
+/** protobuf: the SDK's build that speaks it; its data are bytes. */
+export function makeSdk(server, { user = "sdk", protobuf = false, ...options } = {}) {
   const sockets = new Set();
   class CuttableWebSocket extends WebSocket {
     constructor(...args) {
@@ -13,7 +15,7 @@ export function makeSdk(server, { user = "sdk", ...options } = {}) {
       this.once("close", () => sockets.delete(this));
     }
   }
-  const client = new Centrifuge(server.wsUrl, {
+  const client = new (protobuf ? ProtobufCentrifuge : Centrifuge)(server.wsUrl, {
     websocket: CuttableWebSocket,
     token: userToken(user),
     minReconnectDelay: 20,
