@@ -57,7 +57,7 @@ test("the SDK decodes our deltas", async (t) => {
         await server.publish(channel, document);
         if (sent.length === total) break;
       }
-      await until(() => sub.got.length === total, () => `${total} publications`);
+      await until(() => sub.got.length === total, `${total} publications`);
       assert.deepEqual(sub.got.map(({ data }) => read(data)), sent);
       assert.ok(sub.deltas() > total * 0.7, `${sub.deltas()} patches`);
     });

