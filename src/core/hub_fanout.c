@@ -34,18 +34,27 @@ static struct frame *dress(struct fanout *f, enum kind kind, enum form form)
     return frame;
 }
 
-static void push(struct fanout *f, struct hub_client *hc, enum form form)
+/* The first of this kind and form. NULL: it cannot be told, and the client is told so. */
+static struct frame *first_frame(struct fanout *f, struct hub_client *hc, enum form form)
 {
-    struct frame **frame = &f->frames[hc->kind][form];
+    struct frame *frame = f->unfit[hc->kind] ? NULL : dress(f, hc->kind, form);
 
-    if (*frame == NULL && !f->unfit[hc->kind]) {
-        *frame = dress(f, hc->kind, form);
-        f->unfit[hc->kind] = *frame == NULL;
-    }
-    if (f->unfit[hc->kind])
+    f->frames[hc->kind][form] = frame;
+    if (frame == NULL) {
+        f->unfit[hc->kind] = true;
         f->hub->ops->unfit(hc);
-    else
-        outbox_push(hc->outbox, *frame);
+    }
+    return frame;
+}
+
+static inline void push(struct fanout *f, struct hub_client *hc, enum form form)
+{
+    struct frame *frame = f->frames[hc->kind][form];
+
+    if (frame == NULL)
+        frame = first_frame(f, hc, form);
+    if (frame)
+        outbox_push(hc->outbox, frame);
 }
 
 enum passage { PASS, DROP, GAP };
