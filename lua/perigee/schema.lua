@@ -159,7 +159,7 @@ section("Rate limits",
   "`buckets` is a list such as `{ { interval = \"1s\", rate = 60 } }`: at most `rate` commands per "
     .. "`interval`, in every bucket of the list. Over it: error 111 (too many requests). An empty list: no limit.")
 local COMMANDS = {
-  { "connect", 10 }, { "subscribe", 1000 }, { "unsubscribe", 1000 }, { "publish", 200 },
+  { "connect", 10 }, { "subscribe", 1000 }, { "unsubscribe", 1000 }, { "publish", 1000 },
   { "presence", 100 }, { "presence_stats", 100 }, { "history", 100 }, { "rpc", 200 },
   { "send", 200 }, { "refresh", 10 }, { "sub_refresh", 1000 }, { "total", 2000 },
 }
