@@ -1,6 +1,7 @@
 -- What no single option can tell: options that contradict each other, and values that could never
 -- have an effect. One function per subject; each names the option to change.
 
+local jwks = require "perigee.jwks"
 local schema = require "perigee.schema"
 
 local M = {}
@@ -44,6 +45,9 @@ local function tokens(c)
         server(c, prefix .. name, "is not a regular expression")
       end
     end
+    jwks.check(c.values, prefix, function(option, message)
+      server(c, prefix .. option, message)
+    end)
     local claim = c.values[prefix .. "user_id_claim"]
     if claim ~= "" and not claim:match("^[a-zA-Z_]+$") then
       server(c, prefix .. "user_id_claim", "the name of a claim has letters and _ only")

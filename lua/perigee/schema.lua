@@ -138,10 +138,10 @@ local function token_options(prefix, of)
     "Unix time (seconds) after which the previous key is refused; 0: never.", { min = 0 })
   option(prefix .. ".rsa_public_key", "pem", "", "PEM for RS256, RS384 and RS512 " .. of .. ".", { key = "rsa" })
   option(prefix .. ".ecdsa_public_key", "pem", "", "PEM for ES256, ES384 or ES512 " .. of .. ".", { key = "ecdsa" })
-  option(prefix .. ".jwks_public_endpoint", "string", "", "URL of a JWKS; the keys above are ignored then.",
-    LATER)
+  option(prefix .. ".jwks_public_endpoint", "string", "", "URL of a JWKS; the keys above are ignored then. "
+    .. "`{{name}}` stands for a named group of `issuer_regex` or `audience_regex`: `(?P<name>red|blue)`.")
   option(prefix .. ".insecure_skip_jwks_endpoint_safety_check", "bool", false,
-    "Only warn about an endpoint whose placeholders are not safe.", LATER)
+    "Take an endpoint with placeholders although claims that nobody has verified may choose what is fetched.")
   option(prefix .. ".audience", "string", "", "Must be among the claim `aud`.")
   option(prefix .. ".audience_regex", "string", "", "Regular expression that one of the claim `aud` must match; write `^…$` for the whole of it.")
   option(prefix .. ".issuer", "string", "", "Must equal the claim `iss`.")

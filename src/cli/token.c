@@ -203,7 +203,7 @@ static int check(struct token_request *r, bool subscription)
     enum err err = auth_check(auth, subscription ? JWT_SUBSCRIPTION : JWT_CONNECTION,
                               str_from(r->token), clock_wall_ms() / 1000, &a, &claims);
 
-    if (!auth_has_keys(auth, subscription ? JWT_SUBSCRIPTION : JWT_CONNECTION))
+    if (err != ERR_BUSY && !auth_has_keys(auth, subscription ? JWT_SUBSCRIPTION : JWT_CONNECTION))
         fprintf(stderr, "perigee %s: no key of client.token is set in %s\n", r->options.command,
                 r->options.config);
     if (err == OK)
@@ -211,7 +211,9 @@ static int check(struct token_request *r, bool subscription)
                STR_ARGS(claims.payload));
     else
         fprintf(stderr, "perigee %s: %s\n", r->options.command,
-                err == ERR_EXPIRED ? "the token has expired" : "the token is not valid");
+                err == ERR_BUSY      ? "keys of a JWKS are known to a running server only"
+                : err == ERR_EXPIRED ? "the token has expired"
+                                     : "the token is not valid");
     arena_deinit(&a);
     auth_free(auth);
     return err == OK ? 0 : 1;

@@ -3,7 +3,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "client/jwks.h"
 #include "codec/json.h"
+#include "codec/url.h"
 
 /* --- keys and rules --------------------------------------------------------------------------- */
 
@@ -13,6 +15,8 @@ struct token_rules {
     struct jwt_options options;
     bool has_keys;
     struct settings_regex *issuer, *audience; /* NULL: not asked for */
+    struct str endpoint;                      /* of the JWKS; empty: keys counts */
+    const char *endpoint_option;
 };
 
 struct auth {
@@ -34,12 +38,13 @@ struct auth {
                           .audience = (s)->prefix##_audience,                                      \
                           .audience_regex = (s)->prefix##_audience_regex,                          \
                           .user_id_claim = (s)->prefix##_user_id_claim,                            \
+                          .endpoint = (s)->prefix##_jwks_public_endpoint,                          \
                       })
 
 struct token_texts {
     struct str hmac, previous, rsa, ecdsa;
     int64_t previous_until;
-    struct str issuer, issuer_regex, audience, audience_regex, user_id_claim;
+    struct str issuer, issuer_regex, audience, audience_regex, user_id_claim, endpoint;
 };
 
 static void must(enum err err, const char *what)
@@ -61,6 +66,7 @@ static void read_rules(struct token_rules *rules, const struct token_texts *t)
     if (t->ecdsa.len > 0)
         must(jwt_keys_set_ec(rules->keys, t->ecdsa), "ecdsa_public_key");
     rules->has_keys = t->hmac.len + t->rsa.len + t->ecdsa.len > 0;
+    rules->endpoint = t->endpoint;
     rules->options.issuer = t->issuer;
     rules->options.audience = t->audience;
     rules->options.user_id_claim = t->user_id_claim;
@@ -83,6 +89,8 @@ struct auth *auth_new(const struct settings *s)
 
     a->settings = settings_ref(s);
     READ_RULES(&a->connection, s, client_token);
+    a->connection.endpoint_option = "client.token.jwks_public_endpoint";
+    a->subscription.endpoint_option = "client.subscription_token.jwks_public_endpoint";
     if (s->client_subscription_token_enabled)
         READ_RULES(&a->subscription, s, client_subscription_token);
     return a;
@@ -121,8 +129,15 @@ bool auth_has_keys(const struct auth *a, enum jwt_kind kind)
     return rules_for(a, kind)->has_keys;
 }
 
-enum err auth_check(const struct auth *a, enum jwt_kind kind, struct str token, int64_t now_s,
-                    struct arena *arena, struct jwt_claims *out)
+bool auth_uses_jwks(const struct auth *a, enum jwt_kind kind)
+{
+    return rules_for(a, kind)->endpoint.len > 0 &&
+           !a->settings->client_insecure_skip_token_signature_verify;
+}
+
+static enum err check_with(const struct auth *a, const struct jwt_keys *keys, enum jwt_kind kind,
+                           struct str token, int64_t now_s, struct arena *arena,
+                           struct jwt_claims *out)
 {
     const struct token_rules *rules = rules_for(a, kind);
     struct jwt_options options = rules->options;
@@ -130,7 +145,7 @@ enum err auth_check(const struct auth *a, enum jwt_kind kind, struct str token, 
 
     options.kind = kind;
     options.skip_signature = a->settings->client_insecure_skip_token_signature_verify;
-    err = jwt_verify(rules->keys, &options, token, now_s, arena, out);
+    err = jwt_verify(keys, &options, token, now_s, arena, out);
     if (err != OK && err != ERR_EXPIRED)
         return err;
     if (rules->issuer && !settings_regex_match(rules->issuer, out->iss))
@@ -138,6 +153,110 @@ enum err auth_check(const struct auth *a, enum jwt_kind kind, struct str token, 
     if (rules->audience && !any_matches(rules->audience, &out->aud))
         return ERR_DENIED;
     return err;
+}
+
+enum err auth_check(const struct auth *a, enum jwt_kind kind, struct str token, int64_t now_s,
+                    struct arena *arena, struct jwt_claims *out)
+{
+    if (auth_uses_jwks(a, kind))
+        return ERR_BUSY;
+    return check_with(a, rules_for(a, kind)->keys, kind, token, now_s, arena, out);
+}
+
+/* --- keys from a JWKS --------------------------------------------------------------------------
+ */
+
+/* Longer ones are nobody's. */
+#define KID_BYTES_MAX 256
+
+/* What a placeholder stands for comes from a claim that nobody has verified. The regular expression
+ * lets only a few words through (lua/perigee/jwks.lua looks at that); whatever it lets through when
+ * that check is off still cannot leave its place in the URL. */
+static bool is_plain_word(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '-' || c == '.' || c == '_' || c == '~'))
+            return false;
+    }
+    return s.len > 0;
+}
+
+static bool placeholder(const struct token_rules *rules, const struct jwt_claims *claims,
+                        struct str name, struct str *value)
+{
+    if (rules->issuer && settings_regex_has_group(rules->issuer, name))
+        return settings_regex_group(rules->issuer, claims->iss, name, value);
+    if (rules->audience == NULL)
+        return false;
+    for (size_t i = 0; i < claims->aud.count; i++) { /* the first that matches counts */
+        if (settings_regex_match(rules->audience, claims->aud.ptr[i]))
+            return settings_regex_group(rules->audience, claims->aud.ptr[i], name, value);
+    }
+    return false;
+}
+
+/* The endpoint with its {{name}}s filled in. */
+static enum err resolve_endpoint(const struct token_rules *rules, const struct jwt_claims *claims,
+                                 struct arena *a, struct str *out)
+{
+    struct buf url = BUF_INIT(URL_BYTES_MAX);
+    struct str rest = rules->endpoint, value;
+    struct url parts;
+    enum err err = OK;
+
+    while (rest.len > 0 && err == OK) {
+        const char *end;
+
+        if (!str_starts(rest, STR("{{"))) {
+            buf_add_char(&url, rest.ptr[0]);
+            rest = str_cut(rest, 1);
+            continue;
+        }
+        end = memmem(rest.ptr, rest.len, "}}", 2);
+        if (end &&
+            placeholder(rules, claims, str_of(rest.ptr + 2, (size_t)(end - rest.ptr) - 2),
+                        &value) &&
+            is_plain_word(value)) {
+            buf_add_str(&url, value);
+            rest = str_cut(rest, (size_t)(end - rest.ptr) + 2);
+        } else {
+            err = ERR_DENIED;
+        }
+    }
+    if (err == OK &&
+        (url.overflow || url_parse(buf_str(&url), &parts) != OK || !url_path_is_clean(parts.path)))
+        err = ERR_DENIED;
+    if (err == OK)
+        *out = arena_dup(a, buf_str(&url));
+    buf_deinit(&url);
+    return err;
+}
+
+/* Where the key of a token is. Issuer and audience are looked at first, so that no token of others
+ * causes a request. ERR_DENIED: not a token for us. */
+static enum err locate_key(const struct token_rules *rules, struct str token, struct arena *a,
+                           struct str *url, struct str *kid)
+{
+    struct jwt_options options = rules->options;
+    struct jwt_token parts;
+    struct jwt_claims claims;
+    enum err err = jwt_parse(token, a, &parts);
+
+    if (err != OK || parts.kid.len == 0 || parts.kid.len > KID_BYTES_MAX)
+        return ERR_DENIED;
+    options.kind = JWT_ANY;
+    options.skip_signature = true;
+    err = jwt_verify(rules->keys, &options, token, clock_wall_ms() / 1000, a, &claims);
+    if (err != OK && err != ERR_EXPIRED)
+        return ERR_DENIED;
+    if ((rules->issuer && !settings_regex_match(rules->issuer, claims.iss)) ||
+        (rules->audience && !any_matches(rules->audience, &claims.aud)))
+        return ERR_DENIED;
+    *kid = parts.kid;
+    return resolve_endpoint(rules, &claims, a, url);
 }
 
 /* Keys of other settings are other keys. */
@@ -152,16 +271,48 @@ static const struct auth *auth_of(struct client *cl)
     return cs->auth;
 }
 
+bool auth_ready(struct client *cl, enum jwt_kind kind, struct str token, auth_ready_fn *fn,
+                void *arg)
+{
+    const struct auth *a = auth_of(cl);
+    const struct token_rules *rules = rules_for(a, kind);
+    struct str url, kid;
+
+    if (!auth_uses_jwks(a, kind) ||
+        locate_key(rules, token, &clients_of(cl)->arena, &url, &kid) != OK)
+        return true;
+    return jwks_ready(clients_of(cl)->jwks, url, kid, rules->endpoint_option, fn, arg);
+}
+
+static enum err check_token(struct client *cl, enum jwt_kind kind, struct str token,
+                            struct jwt_claims *out)
+{
+    struct clients *cs = clients_of(cl);
+    const struct auth *a = auth_of(cl);
+    const struct token_rules *rules = rules_for(a, kind);
+    const struct jwt_keys *keys = rules->keys;
+    struct str url, kid;
+    enum err err = OK;
+
+    *out = (struct jwt_claims){.sub = STR_NONE};
+    if (auth_uses_jwks(a, kind)) {
+        err = locate_key(rules, token, &cs->arena, &url, &kid);
+        if (err == OK)
+            err = jwks_find(cs->jwks, url, kid, &keys);
+    }
+    if (err == OK)
+        err = check_with(a, keys, kind, token, clock_wall_ms() / 1000, &cs->arena, out);
+    return err == ERR_NOT_FOUND ? ERR_DENIED : err;
+}
+
 enum err auth_connection_token(struct client *cl, struct str token, struct jwt_claims *out)
 {
-    return auth_check(auth_of(cl), JWT_CONNECTION, token, clock_wall_ms() / 1000,
-                      &clients_of(cl)->arena, out);
+    return check_token(cl, JWT_CONNECTION, token, out);
 }
 
 enum err auth_subscription_token(struct client *cl, struct str token, struct jwt_claims *out)
 {
-    return auth_check(auth_of(cl), JWT_SUBSCRIPTION, token, clock_wall_ms() / 1000,
-                      &clients_of(cl)->arena, out);
+    return check_token(cl, JWT_SUBSCRIPTION, token, out);
 }
 
 /* --- revocation ------------------------------------------------------------------------------- */

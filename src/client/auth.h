@@ -18,6 +18,15 @@ bool auth_has_keys(const struct auth *a, enum jwt_kind kind);
 enum err auth_check(const struct auth *a, enum jwt_kind kind, struct str token, int64_t now_s,
                     struct arena *arena, struct jwt_claims *out) NODISCARD;
 
+/* Are the keys fetched from a JWKS? auth_check has none then, and answers ERR_BUSY. */
+bool auth_uses_jwks(const struct auth *a, enum jwt_kind kind);
+
+/* Can a token be checked now? False: its key is being fetched; fn is called once, later, and then
+ * it can. The two functions below answer ERR_BUSY when it could not be fetched. */
+typedef void auth_ready_fn(void *arg);
+bool auth_ready(struct client *cl, enum jwt_kind kind, struct str token, auth_ready_fn *fn,
+                void *arg);
+
 /* The same with the worker's keys and the arena of the command. */
 enum err auth_connection_token(struct client *cl, struct str token,
                                struct jwt_claims *out) NODISCARD;

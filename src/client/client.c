@@ -164,11 +164,15 @@ static void run_message(struct client *cl, struct str rest, bool whole)
     enum wire wire = kind_wire(cl->hub.kind);
 
     while (!cl->busy && cl->state < CLIENT_UNUSABLE) {
+        struct str before = rest;
         struct wire_command command;
         enum err err = wire_next(wire, &rest, &cs->arena, &command);
 
         if (err == OK)
             command_run(cl, &command);
+        if (cl->again)
+            rest = before;
+        cl->again = false;
         arena_reset(&cs->arena);
         if (err == ERR_NOT_FOUND && whole)
             refuse_message(cl, "the message is empty");
@@ -204,6 +208,13 @@ void client_wait(struct client *cl)
     CHECK(!cl->busy);
     cl->busy = true;
     client_ref(cl);
+}
+
+void client_wait_to_begin(struct client *cl)
+{
+    CHECK(cl->running);
+    client_wait(cl);
+    cl->again = true;
 }
 
 void client_resume(struct client *cl)

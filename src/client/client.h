@@ -53,6 +53,7 @@ struct client {
     uint32_t refs;
     uint8_t state;
     bool busy;          /* a command waits */
+    bool again;         /* it has not begun, and is to be read again */
     bool running;       /* inside its command loop */
     bool paused;        /* the transport was told to stop reading */
     bool refreshing;    /* the refresh hook was asked */
@@ -72,6 +73,7 @@ struct clients {
     struct turn_task close_task;
     struct limits *limits;
     struct auth *auth; /* keys of tokens (client/auth.h) */
+    struct jwks *jwks; /* keys that others publish */
 };
 
 /* Makes them for one worker and enters the hub's and control's up-calls. */
@@ -145,6 +147,8 @@ void client_log_refusal(const struct client *cl, uint32_t code, const struct ref
 /* The command waits for somebody: later ones queue until client_resume. Takes a reference. */
 void client_wait(struct client *cl);
 void client_resume(struct client *cl); /* gives it back */
+/* The same for a command that has done nothing yet: after client_resume it runs from its start. */
+void client_wait_to_begin(struct client *cl);
 
 /* --- what may it do --- */
 

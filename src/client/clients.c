@@ -2,8 +2,10 @@
 #include "client/auth.h"
 #include "client/client.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "client/control.h"
+#include "client/jwks.h"
 
 #define SCRATCH_BYTES_MAX ((size_t)1 << 31)
 
@@ -21,6 +23,24 @@ static void on_unfit(struct hub_client *hc)
 
 static const struct hub_ops hub_ops = {on_insufficient, on_unfit};
 
+/* Once per process: what check would refuse is allowed here. */
+static void warn_of_endpoint(struct str endpoint, bool unchecked, const char *option)
+{
+    if (unchecked && endpoint.len > 1 && memmem(endpoint.ptr, endpoint.len, "{{", 2))
+        LOG_WITH(LOG_WARN, "claims that nobody has verified choose where keys are fetched",
+                 LOG_Z("option", option));
+}
+
+static void warn(const struct settings *s)
+{
+    warn_of_endpoint(s->client_token_jwks_public_endpoint,
+                     s->client_token_insecure_skip_jwks_endpoint_safety_check,
+                     "client.token.insecure_skip_jwks_endpoint_safety_check");
+    warn_of_endpoint(s->client_subscription_token_jwks_public_endpoint,
+                     s->client_subscription_token_insecure_skip_jwks_endpoint_safety_check,
+                     "client.subscription_token.insecure_skip_jwks_endpoint_safety_check");
+}
+
 struct clients *clients_new(struct core *core)
 {
     struct clients *cs = mem_zalloc(sizeof *cs);
@@ -33,9 +53,12 @@ struct clients *clients_new(struct core *core)
     cs->close_task.run = client_run_closing;
     cs->limits = limits_new(core);
     cs->auth = auth_new(core->settings);
+    cs->jwks = jwks_new(core);
     hub_set_ops(core->hub, &hub_ops);
     control_set_handler(core, client_control);
     core->clients = cs;
+    if (core->worker->index == 0)
+        warn(core->settings);
     return cs;
 }
 
@@ -46,6 +69,7 @@ static void shut(void *arg, struct hub_client *hc)
 
 void clients_shutdown(struct clients *cs)
 {
+    jwks_stop(cs->jwks);
     hub_each_client(cs->core->hub, shut, NULL);
     list_each (&cs->unconnected, it)
         shut(NULL, container_of(it, struct hub_client, in_user));
@@ -55,6 +79,7 @@ void clients_free(struct clients *cs)
 {
     limits_free(cs->limits);
     auth_free(cs->auth);
+    jwks_free(cs->jwks);
     arena_deinit(&cs->arena);
     buf_deinit(&cs->scratch);
     mem_free(cs);

@@ -399,6 +399,10 @@ static bool check_token(struct connecting *c)
 
     if (err == ERR_EXPIRED) {
         fail_error(c, ERROR_TOKEN_EXPIRED, &(struct refusal){.cause = "the token has expired"});
+    } else if (err == ERR_BUSY) {
+        fail_error(c, ERROR_INTERNAL,
+                   &(struct refusal){.cause = "the key of the token cannot be fetched",
+                                     .option = STR("client.token.jwks_public_endpoint")});
     } else if (err != OK) {
         fail_disconnect(c, DISCONNECT_INVALID_TOKEN,
                         &(struct refusal){.cause = "the token is not valid",

@@ -75,6 +75,12 @@ void cmd_refresh(struct client *cl, const struct wire_command *command)
                            &(struct refusal){.cause = "the token of the refresh has expired"});
         return;
     }
+    if (err == ERR_BUSY) {
+        command_refuse(cl, command->id, ERROR_INTERNAL,
+                       &(struct refusal){.cause = "the key of the token cannot be fetched",
+                                         .option = STR("client.token.jwks_public_endpoint")});
+        return;
+    }
     if (err != OK || !str_eq(claims.user, client_user(cl))) {
         command_disconnect(cl, DISCONNECT_INVALID_TOKEN,
                            &(struct refusal){.cause = "the token of the refresh is not valid",
@@ -142,6 +148,12 @@ static bool check_sub_refresh(struct client *cl, const struct wire_command *comm
     if (err == ERR_EXPIRED) { /* the reference would make the subscription eternal here */
         why.cause = "the subscription token has expired";
         command_refuse(cl, command->id, ERROR_TOKEN_EXPIRED, &why);
+        return false;
+    }
+    if (err == ERR_BUSY) {
+        why.cause = "the key of the token cannot be fetched";
+        why.option = STR("jwks_public_endpoint");
+        command_refuse(cl, command->id, ERROR_INTERNAL, &why);
         return false;
     }
     if (err != OK || !str_eq(claims->channel, r->channel) ||

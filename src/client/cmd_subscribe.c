@@ -165,6 +165,11 @@ static bool check_token(struct client *cl, uint32_t id, const struct wire_subscr
     struct jwt_claims claims;
     enum err err = auth_subscription_token(cl, r->token, &claims);
 
+    if (err == ERR_BUSY) {
+        refuse(cl, id, ERROR_INTERNAL, r->channel, "the key of the token cannot be fetched",
+               STR("jwks_public_endpoint"));
+        return false;
+    }
     if (err != OK) {
         refuse(cl, id, err == ERR_EXPIRED ? ERROR_TOKEN_EXPIRED : ERROR_PERMISSION_DENIED,
                r->channel,

@@ -1,6 +1,7 @@
 #include "client/command.h"
 
 #include "base/mem.h"
+#include "client/auth.h"
 
 static command_fn *const handlers[METHOD_COUNT] = {
     [METHOD_CONNECT] = cmd_connect,
@@ -38,6 +39,33 @@ static void refuse_limited(struct client *cl, const struct wire_command *command
         client_disconnect_code(cl, DISCONNECT_TOO_MANY_REQUESTS);
 }
 
+static void on_key(void *arg)
+{
+    client_resume(arg);
+}
+
+/* A token whose key has to be fetched first keeps its command from beginning. False: it waits. */
+static bool may_begin(struct client *cl, enum method method, const struct wire_command *command)
+{
+    enum jwt_kind kind = JWT_SUBSCRIPTION;
+    struct str token = STR_NONE;
+
+    if (method == METHOD_CONNECT)
+        token = command->connect->token;
+    else if (method == METHOD_REFRESH)
+        token = command->refresh->token;
+    else if (method == METHOD_SUBSCRIBE)
+        token = command->subscribe->token;
+    else if (method == METHOD_SUB_REFRESH)
+        token = command->sub_refresh->token;
+    if (method == METHOD_CONNECT || method == METHOD_REFRESH)
+        kind = JWT_CONNECTION;
+    if (token.len == 0 || auth_ready(cl, kind, token, on_key, cl))
+        return true;
+    client_wait_to_begin(cl);
+    return false;
+}
+
 void command_run(struct client *cl, const struct wire_command *command)
 {
     enum method method = wire_command_method(command);
@@ -46,7 +74,7 @@ void command_run(struct client *cl, const struct wire_command *command)
     if (cl->state == CLIENT_OPENED) {
         if (pong || method != METHOD_CONNECT)
             refuse_early(cl, "a command before connect");
-        else
+        else if (may_begin(cl, method, command))
             cmd_connect(cl, command);
         return;
     }
@@ -56,6 +84,8 @@ void command_run(struct client *cl, const struct wire_command *command)
         refuse_early(cl, "a second connect command");
     else if (handlers[method] == NULL)
         refuse_early(cl, "an unknown command");
+    else if (!may_begin(cl, method, command))
+        return;
     else if (!limit_take(clients_of(cl)->limits, &cl->limit, method))
         refuse_limited(cl, command);
     else

@@ -101,6 +101,11 @@ struct str settings_denied_cause(const struct settings *s, const struct ns *ns, 
 struct settings_regex *settings_regex_new(struct str pattern);
 void settings_regex_free(struct settings_regex *regex); /* NULL is fine */
 bool settings_regex_match(const struct settings_regex *regex, struct str text);
+/* What the named group (?P<name>…) holds in text, which must match; a slice of it. Alternatives
+ * match as POSIX has it: the longest wins. False: no match, or no such group. */
+bool settings_regex_group(const struct settings_regex *regex, struct str text, struct str name,
+                          struct str *value) NODISCARD;
+bool settings_regex_has_group(const struct settings_regex *regex, struct str name);
 
 /* Used while they are built, before anybody else sees them. The strings are copied. */
 void settings_add_namespace(struct settings *s, size_t index, struct str name);

@@ -7,9 +7,19 @@
 #include <regex.h>
 
 #define PATTERN_MAX 4096 /* bytes, as written and rewritten */
+#define GROUPS_MAX 16    /* with names */
+#define NUMBERS_MAX 64   /* the highest number that a group with a name may have */
+
+struct named_group {
+    struct str name; /* owned */
+    size_t number;   /* POSIX has numbers only: of its opening bracket */
+};
 
 struct settings_regex {
     regex_t compiled;
+    size_t opened; /* groups of any kind */
+    struct named_group groups[GROUPS_MAX];
+    size_t group_count;
 };
 
 /* The inside of a bracket expression for \d, \w, \s; NULL for others. */
@@ -125,12 +135,13 @@ static bool add_escape(struct buf *out, char c)
 }
 
 /* "(?:" and "(?P<name>" become "("; other "(?" are refused. *i is at the "(". */
-static bool add_group(struct buf *out, struct str p, size_t *i)
+static bool add_group(struct settings_regex *regex, struct buf *out, struct str p, size_t *i)
 {
     struct str rest = str_cut(p, *i);
     ptrdiff_t end;
 
     buf_add_char(out, '(');
+    regex->opened++;
     if (!str_starts(rest, STR("(?")))
         return true;
     if (str_starts(rest, STR("(?:"))) {
@@ -138,13 +149,16 @@ static bool add_group(struct buf *out, struct str p, size_t *i)
         return true;
     }
     end = str_find(rest, '>');
-    if (!str_starts(rest, STR("(?P<")) || end < 0)
+    if (!str_starts(rest, STR("(?P<")) || end < 5 || regex->group_count == GROUPS_MAX ||
+        regex->opened >= NUMBERS_MAX)
         return false;
+    regex->groups[regex->group_count++] =
+        (struct named_group){str_dup(str_of(rest.ptr + 4, (size_t)end - 4)), regex->opened};
     *i += (size_t)end;
     return true;
 }
 
-static bool rewrite(struct str p, struct buf *out)
+static bool rewrite(struct settings_regex *regex, struct str p, struct buf *out)
 {
     for (size_t i = 0; i < p.len; i++) {
         bool ok = true;
@@ -156,7 +170,7 @@ static bool rewrite(struct str p, struct buf *out)
         else if (p.ptr[i] == '[')
             ok = add_bracket(out, p, &i);
         else if (p.ptr[i] == '(')
-            ok = add_group(out, p, &i);
+            ok = add_group(regex, out, p, &i);
         else
             buf_add_char(out, p.ptr[i]);
         if (!ok)
@@ -166,13 +180,21 @@ static bool rewrite(struct str p, struct buf *out)
     return !out->overflow;
 }
 
+static void free_names(struct settings_regex *regex)
+{
+    for (size_t i = 0; i < regex->group_count; i++)
+        str_free(&regex->groups[i].name);
+}
+
 struct settings_regex *settings_regex_new(struct str pattern)
 {
     struct buf text = BUF_INIT(PATTERN_MAX);
     struct settings_regex *regex = mem_zalloc(sizeof *regex);
 
-    if (!rewrite(pattern, &text) ||
-        regcomp(&regex->compiled, text.ptr, REG_EXTENDED | REG_NOSUB) != 0) {
+    if (!rewrite(regex, pattern, &text) ||
+        regcomp(&regex->compiled, text.ptr,
+                REG_EXTENDED | (regex->group_count > 0 ? 0 : REG_NOSUB)) != 0) {
+        free_names(regex);
         mem_free(regex);
         regex = NULL;
     }
@@ -185,23 +207,63 @@ void settings_regex_free(struct settings_regex *regex)
     if (!regex)
         return;
     regfree(&regex->compiled);
+    free_names(regex);
     mem_free(regex);
 }
 
-bool settings_regex_match(const struct settings_regex *regex, struct str text)
+/* places has room for n; the first is the whole match. */
+static bool search(const struct settings_regex *regex, struct str text, regmatch_t *places,
+                   size_t n)
 {
-    regmatch_t whole = {.rm_so = 0, .rm_eo = (regoff_t)text.len};
     char small[256];
     char *copy = text.len < sizeof small ? small : mem_alloc(text.len + 1);
     bool matches;
 
     /* rm_eo is the end, so a zero byte inside is text; the one behind it is for checkers of memory,
      * which take every subject of regexec for a C string. */
+    places[0] = (regmatch_t){.rm_so = 0, .rm_eo = (regoff_t)text.len};
     if (text.len > 0)
         memcpy(copy, text.ptr, text.len);
     copy[text.len] = '\0';
-    matches = regexec(&regex->compiled, copy, 1, &whole, REG_STARTEND) == 0;
+    matches = regexec(&regex->compiled, copy, n, places, REG_STARTEND) == 0;
     if (copy != small)
         mem_free(copy);
     return matches;
+}
+
+bool settings_regex_match(const struct settings_regex *regex, struct str text)
+{
+    regmatch_t whole;
+
+    return search(regex, text, &whole, 1);
+}
+
+static const struct named_group *find_group(const struct settings_regex *regex, struct str name)
+{
+    for (size_t i = 0; i < regex->group_count; i++) {
+        if (str_eq(regex->groups[i].name, name))
+            return &regex->groups[i];
+    }
+    return NULL;
+}
+
+bool settings_regex_has_group(const struct settings_regex *regex, struct str name)
+{
+    return find_group(regex, name) != NULL;
+}
+
+bool settings_regex_group(const struct settings_regex *regex, struct str text, struct str name,
+                          struct str *value)
+{
+    const struct named_group *group = find_group(regex, name);
+    regmatch_t places[NUMBERS_MAX + 1];
+    const regmatch_t *place;
+
+    if (group == NULL || !search(regex, text, places, group->number + 1))
+        return false;
+    place = &places[group->number];
+    if (place->rm_so < 0)
+        return false;
+    *value = str_of(text.ptr + place->rm_so, (size_t)(place->rm_eo - place->rm_so));
+    return true;
 }

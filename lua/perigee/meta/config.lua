@@ -160,8 +160,8 @@
 ---@field hmac_previous_secret_key_valid_until? integer Unix time (seconds) after which the previous key is refused; 0: never.
 ---@field rsa_public_key? string PEM for RS256, RS384 and RS512 connection tokens.
 ---@field ecdsa_public_key? string PEM for ES256, ES384 or ES512 connection tokens.
----@field jwks_public_endpoint? string URL of a JWKS; the keys above are ignored then.
----@field insecure_skip_jwks_endpoint_safety_check? boolean Only warn about an endpoint whose placeholders are not safe.
+---@field jwks_public_endpoint? string URL of a JWKS; the keys above are ignored then. `{{name}}` stands for a named group of `issuer_regex` or `audience_regex`: `(?P<name>red|blue)`.
+---@field insecure_skip_jwks_endpoint_safety_check? boolean Take an endpoint with placeholders although claims that nobody has verified may choose what is fetched.
 ---@field audience? string Must be among the claim `aud`.
 ---@field audience_regex? string Regular expression that one of the claim `aud` must match; write `^…$` for the whole of it.
 ---@field issuer? string Must equal the claim `iss`.
@@ -175,8 +175,8 @@
 ---@field hmac_previous_secret_key_valid_until? integer Unix time (seconds) after which the previous key is refused; 0: never.
 ---@field rsa_public_key? string PEM for RS256, RS384 and RS512 subscription tokens.
 ---@field ecdsa_public_key? string PEM for ES256, ES384 or ES512 subscription tokens.
----@field jwks_public_endpoint? string URL of a JWKS; the keys above are ignored then.
----@field insecure_skip_jwks_endpoint_safety_check? boolean Only warn about an endpoint whose placeholders are not safe.
+---@field jwks_public_endpoint? string URL of a JWKS; the keys above are ignored then. `{{name}}` stands for a named group of `issuer_regex` or `audience_regex`: `(?P<name>red|blue)`.
+---@field insecure_skip_jwks_endpoint_safety_check? boolean Take an endpoint with placeholders although claims that nobody has verified may choose what is fetched.
 ---@field audience? string Must be among the claim `aud`.
 ---@field audience_regex? string Regular expression that one of the claim `aud` must match; write `^…$` for the whole of it.
 ---@field issuer? string Must equal the claim `iss`.
