@@ -376,7 +376,7 @@ M.foreign = {
   presence_manager = "Perigee has one engine; set engine.type",
   map_broker = "map subscriptions are not supported",
   controller = "Perigee has one engine; set engine.type",
-  proxies = "there are no proxies; write a hook",
+  proxies = "proxies are hooks here; see perigee.proxy",
   consumers = "consumers are not supported",
   shared_poll = "shared poll subscriptions are not supported",
   grpc_api = "there is no gRPC API; use http_api",
@@ -392,8 +392,8 @@ M.foreign = {
   ["http_server.tls_autocert"] = "not supported; use http_server.tls",
   ["http_server.http3"] = "HTTP/3 is not supported",
   ["http_server.h2c_external"] = "HTTP/2 is not supported",
-  ["client.proxy"] = "there are no proxies; write hooks.connect",
-  ["channel.proxy"] = "there are no proxies; write hooks.subscribe and hooks.publish",
+  ["client.proxy"] = "write hooks = { connect = perigee.proxy.connect \"http://…\" }",
+  ["channel.proxy"] = "write perigee.proxy.subscribe \"http://…\" where hooks.subscribe stands",
 }
 M.foreign_channel = {
   subscription_type = "only stream subscriptions are supported",
@@ -401,12 +401,12 @@ M.foreign_channel = {
   shared_poll = "shared poll subscriptions are not supported",
   map_clients_presence_channel_prefix = "map subscriptions are not supported",
   map_users_presence_channel_prefix = "map subscriptions are not supported",
-  subscribe_proxy_enabled = "there are no proxies; write hooks.subscribe",
-  subscribe_proxy_name = "there are no proxies; write hooks.subscribe",
-  publish_proxy_enabled = "there are no proxies; write hooks.publish",
-  publish_proxy_name = "there are no proxies; write hooks.publish",
-  sub_refresh_proxy_enabled = "there are no proxies; write hooks.sub_refresh",
-  sub_refresh_proxy_name = "there are no proxies; write hooks.sub_refresh",
+  subscribe_proxy_enabled = "write hooks.subscribe = perigee.proxy.subscribe \"http://…\"",
+  subscribe_proxy_name = "write hooks.subscribe = perigee.proxy.subscribe \"http://…\"",
+  publish_proxy_enabled = "write hooks.publish = perigee.proxy.publish \"http://…\"",
+  publish_proxy_name = "write hooks.publish = perigee.proxy.publish \"http://…\"",
+  sub_refresh_proxy_enabled = "write hooks.sub_refresh = perigee.proxy.sub_refresh \"http://…\"",
+  sub_refresh_proxy_name = "write hooks.sub_refresh = perigee.proxy.sub_refresh \"http://…\"",
 }
 
 M.NAMESPACE_PATTERN = "^[-a-zA-Z0-9_.][-a-zA-Z0-9_.]+$"

@@ -1,6 +1,8 @@
 -- The perigee module as main sees it while it reads config.lua for its settings: results can be
 -- built, work cannot be done. The workers run the same file with the real module.
 
+local proxy = require "perigee.proxy"
+
 local M = {}
 
 local WAITING = { "sleep", "publish", "broadcast", "subscribe", "unsubscribe", "disconnect", "refresh",
@@ -56,6 +58,7 @@ function M.new(version)
   for _, name in ipairs(HELPERS) do
     module[name] = refusing(name, "be used")
   end
+  module.proxy = proxy.new(module)
   return setmetatable(module, {
     __index = function(_, name)
       error(("perigee.%s does not exist"):format(tostring(name)), 2)

@@ -3,13 +3,28 @@
 #include "bind/bind_api.h"
 #include "bind/bind_client.h"
 #include "bind/bind_http.h"
+#include "script/embedded.h"
 #include "script/hook.h"
+
+/* perigee.proxy, written in Lua over the rest of the module, which is on top of the stack. */
+static void open_proxy(lua_State *L)
+{
+    lua_pushcfunction(L, embedded_require);
+    lua_pushliteral(L, "perigee.proxy");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "new");
+    lua_remove(L, -2);
+    lua_pushvalue(L, -2);
+    lua_call(L, 1, 1);
+    lua_setfield(L, -2, "proxy");
+}
 
 void bind_open(struct script *s, lua_State *L)
 {
     bind_api_open(s, L);
     bind_client_open(L);
     bind_http_open(L);
+    open_proxy(L);
     hook_set_client_view(s, bind_client_push);
 }
 

@@ -45,8 +45,8 @@ static void on_refused(void *arg, const struct hook_verdict *v)
     publishing_end(w);
 }
 
-static void publish(struct publishing *w, struct str data, bool data_is_json, struct str tags,
-                    bool skip_history)
+static void publish(struct publishing *w, struct str data, bool data_is_json,
+                    const struct hook_verdict *v)
 {
     struct client *cl = w->pending->cl;
     struct subscription *sub = hub_find(&cl->hub, w->pending->channel);
@@ -54,25 +54,29 @@ static void publish(struct publishing *w, struct str data, bool data_is_json, st
         .channel = w->pending->channel,
         .data = data,
         .data_is_json = data_is_json,
-        .delta = w->ns->opt.delta_publish,
-        .tags = tags,
+        .delta = v->has_delta ? v->delta : w->ns->opt.delta_publish,
+        .tags = v->tags,
+        .version = v->version,
         .has_info = true,
         .info = {client_user(cl), client_id(cl), client_text(cl, CLIENT_CONN_INFO),
                  sub && sub->extra ? sub->extra->chan_info : STR_NONE},
     };
-    struct publish_request request = {.stream = subscribe_stream(w->settings, w->ns)};
+    struct publish_request request = {.stream = subscribe_stream(w->settings, w->ns),
+                                      .idempotency_key = v->idempotency_key,
+                                      .version = v->version,
+                                      .version_epoch = v->version_epoch};
 
-    if (skip_history)
+    if (v->skip_history)
         request.stream.size = 0;
     publish_start(cl->core, &source, &request, on_published, on_refused, w);
 }
 
-static void decide_by_rules(struct publishing *w)
+static void decide_by_rules(struct publishing *w, const struct hook_verdict *v)
 {
     struct pending *p = w->pending;
 
     if (w->allowed) {
-        publish(w, p->data, kind_wire(p->cl->hub.kind) == WIRE_JSON, STR_NONE, false);
+        publish(w, p->data, kind_wire(p->cl->hub.kind) == WIRE_JSON, v);
         return;
     }
     command_refuse(
@@ -95,11 +99,11 @@ static void on_hook(void *arg, const struct hook_verdict *v)
     }
     switch (v->outcome) {
     case VERDICT_NIL:
-        decide_by_rules(w);
+        decide_by_rules(w, v);
         return;
     case VERDICT_ALLOW:
         publish(w, v->has_data ? v->data : p->data,
-                v->has_data || kind_wire(p->cl->hub.kind) == WIRE_JSON, v->tags, v->skip_history);
+                v->has_data ? v->data_is_json : kind_wire(p->cl->hub.kind) == WIRE_JSON, v);
         return;
     case VERDICT_REFUSE:
         command_refuse(p->cl, p->id, ERROR_PERMISSION_DENIED,
@@ -164,5 +168,5 @@ void cmd_publish(struct client *cl, const struct wire_command *command)
                                         .data_is_binary = !json},
                  on_hook, w);
     else
-        decide_by_rules(w);
+        decide_by_rules(w, &(struct hook_verdict){.outcome = VERDICT_NIL});
 }

@@ -326,6 +326,7 @@ void cmd_subscribe(struct client *cl, const struct wire_command *command)
             .data = a->pending->data,
             .data_is_binary = kind_wire(cl->hub.kind) != WIRE_JSON,
             .token = r->token,
+            .user_limited = a->who & WHO_USER_LISTED,
         };
 
         hook_run(script, (unsigned)parts.ns->index, HOOK_SUBSCRIBE, &request, on_hook, a);

@@ -29,7 +29,7 @@ static void on_transformed(void *arg, const struct hook_verdict *v)
     case VERDICT_ALLOW:
         if (v->has_data) {
             t->source.data = v->data;
-            t->source.data_is_json = true;
+            t->source.data_is_json = v->data_is_json;
         }
         if (v->tags.len > 0)
             t->source.tags = v->tags;

@@ -145,6 +145,10 @@ static void push_request(struct script *s, lua_State *L, enum hook which,
     if (request->data_is_binary)
         set_text(L, "data", request->data);
     set_json(L, "tags", request->tags);
+    if (request->user_limited) {
+        lua_pushboolean(L, true);
+        lua_setfield(L, -2, "user_limited");
+    }
     if (which == HOOK_UNSUBSCRIBE || which == HOOK_DISCONNECT) {
         lua_pushinteger(L, request->code);
         lua_setfield(L, -2, "code");

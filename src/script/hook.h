@@ -75,6 +75,7 @@ struct hook_request {
     struct str user, info, meta;
     uint32_t code; /* unsubscribe, disconnect */
     struct str reason;
+    bool user_limited; /* subscribe: the channel's list of users names this one */
 };
 
 enum hook_outcome {
@@ -92,8 +93,11 @@ struct hook_verdict {
     uint32_t code;      /* error or disconnect */
     struct str message; /* error message or disconnect reason */
     bool temporary;
-    bool has_user, has_expire_at, has_override, has_skip_history, has_data;
-    bool expired, skip_history;
+    bool has_user, has_expire_at, has_override, has_skip_history, has_data, has_delta;
+    bool data_is_json; /* checked; else the bytes of a binary protocol */
+    bool expired, skip_history, delta;
+    struct str idempotency_key, version_epoch;
+    uint64_t version;
     struct str user;
     int64_t expire_at;                       /* Unix seconds; 0: never */
     struct str info, data, meta, tags, caps; /* raw; empty: absent */

@@ -10,8 +10,10 @@
 
 #define TEXT_MAX (64 << 20) /* of perigee.json.encode; lua.memory_limit is usually lower */
 
-/* Registry keys: the metatable of arrays, and the scratch memory. */
-static const char array_key, scratch_key;
+#define KEPT_NAMES_MAX 16
+
+/* Registry keys: the metatables of arrays and of raw values, and the scratch memory. */
+static const char array_key, raw_key, scratch_key;
 
 /* Kept in a userdata, so that an error that passes through C leaks nothing. */
 struct scratch {
@@ -29,20 +31,81 @@ static struct scratch *scratch_of(lua_State *L)
     return s;
 }
 
+/* --- raw values ------------------------------------------------------------------------------- */
+
+/* A raw value is a userdata whose user value is the text: checked once, and never changed. */
+static void push_raw(lua_State *L, struct str text)
+{
+    lua_newuserdatauv(L, 0, 1);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &raw_key);
+    lua_setmetatable(L, -2);
+    lua_pushlstring(L, text.ptr ? text.ptr : "", text.len);
+    lua_setiuservalue(L, -2, 1);
+}
+
+/* Its text, or nothing (ptr NULL) when the value at idx is another. */
+static struct str raw_at(lua_State *L, int idx)
+{
+    struct str text = STR_NONE;
+    bool is_raw = lua_type(L, idx) == LUA_TUSERDATA && lua_getmetatable(L, idx);
+
+    if (is_raw) {
+        lua_rawgetp(L, LUA_REGISTRYINDEX, &raw_key);
+        is_raw = lua_rawequal(L, -1, -2);
+        lua_pop(L, 2);
+    }
+    if (is_raw) {
+        lua_getiuservalue(L, idx, 1);
+        text.ptr = lua_tolstring(L, -1, &text.len);
+        lua_pop(L, 1);
+    }
+    return text;
+}
+
 /* --- JSON → Lua ------------------------------------------------------------------------------- */
 
-static enum err push(lua_State *L, struct str *rest, struct arena *a, int depth);
+struct decoder {
+    lua_State *L;
+    struct str rest;
+    struct arena *arena;
+    struct str kept[KEPT_NAMES_MAX]; /* members of these names stay raw */
+    size_t kept_count;
+};
 
-static enum err push_object(lua_State *L, struct str *rest, struct arena *a, int depth)
+static enum err push(struct decoder *d, int depth);
+
+static bool is_kept(const struct decoder *d, struct str key)
 {
+    for (size_t i = 0; i < d->kept_count; i++) {
+        if (str_eq(d->kept[i], key))
+            return true;
+    }
+    return false;
+}
+
+static enum err push_member(struct decoder *d, struct str key, int depth)
+{
+    struct str value;
+
+    if (!is_kept(d, key))
+        return push(d, depth + 1);
+    if (json_skip(&d->rest, &value) != OK)
+        return ERR_SYNTAX;
+    push_raw(d->L, value);
+    return OK;
+}
+
+static enum err push_object(struct decoder *d, int depth)
+{
+    lua_State *L = d->L;
     bool started = false;
     struct str key;
     enum err err;
 
     lua_newtable(L);
-    while ((err = json_member(rest, &started, a, &key)) == OK) {
+    while ((err = json_member(&d->rest, &started, d->arena, &key)) == OK) {
         lua_pushlstring(L, key.ptr ? key.ptr : "", key.len);
-        err = push(L, rest, a, depth + 1);
+        err = push_member(d, key, depth);
         if (err != OK)
             return err;
         lua_rawset(L, -3);
@@ -50,16 +113,17 @@ static enum err push_object(lua_State *L, struct str *rest, struct arena *a, int
     return err == ERR_NOT_FOUND ? OK : err;
 }
 
-static enum err push_array(lua_State *L, struct str *rest, struct arena *a, int depth)
+static enum err push_array(struct decoder *d, int depth)
 {
+    lua_State *L = d->L;
     bool started = false;
     enum err err;
 
     lua_newtable(L);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &array_key);
     lua_setmetatable(L, -2);
-    for (lua_Integer i = 1; (err = json_element(rest, &started)) == OK; i++) {
-        err = push(L, rest, a, depth + 1);
+    for (lua_Integer i = 1; (err = json_element(&d->rest, &started)) == OK; i++) {
+        err = push(d, depth + 1);
         if (err != OK)
             return err;
         lua_rawseti(L, -2, i);
@@ -111,33 +175,39 @@ static enum err push_scalar(lua_State *L, enum json_type type, struct str value,
     return ERR_SYNTAX;
 }
 
-static enum err push(lua_State *L, struct str *rest, struct arena *a, int depth)
+static enum err push(struct decoder *d, int depth)
 {
-    enum json_type type = json_peek(rest);
+    enum json_type type = json_peek(&d->rest);
     struct str value;
 
-    if (depth > JSON_DEPTH_MAX || !lua_checkstack(L, 8))
+    if (depth > JSON_DEPTH_MAX || !lua_checkstack(d->L, 8))
         return ERR_SYNTAX;
     if (type == JSON_OBJECT)
-        return push_object(L, rest, a, depth);
+        return push_object(d, depth);
     if (type == JSON_ARRAY)
-        return push_array(L, rest, a, depth);
-    if (json_skip(rest, &value) != OK)
+        return push_array(d, depth);
+    if (json_skip(&d->rest, &value) != OK)
         return ERR_SYNTAX;
-    return push_scalar(L, type, value, a);
+    return push_scalar(d->L, type, value, d->arena);
+}
+
+static enum err decode(struct decoder *d)
+{
+    int top = lua_gettop(d->L);
+
+    arena_reset(d->arena);
+    if (push(d, 0) != OK || json_peek(&d->rest) != JSON_NONE || d->rest.len > 0) {
+        lua_settop(d->L, top);
+        return ERR_SYNTAX;
+    }
+    return OK;
 }
 
 enum err lua_json_push(lua_State *L, struct str json)
 {
-    struct scratch *s = scratch_of(L);
-    int top = lua_gettop(L);
+    struct decoder d = {.L = L, .rest = json, .arena = &scratch_of(L)->arena};
 
-    arena_reset(&s->arena);
-    if (push(L, &json, &s->arena, 0) != OK || json_peek(&json) != JSON_NONE || json.len > 0) {
-        lua_settop(L, top);
-        return ERR_SYNTAX;
-    }
-    return OK;
+    return decode(&d);
 }
 
 /* --- Lua → JSON ------------------------------------------------------------------------------- */
@@ -313,6 +383,14 @@ static enum err encode(struct encoder *e, int idx)
         return encode_string(e, idx);
     case LUA_TTABLE:
         return encode_table(e, idx);
+    case LUA_TUSERDATA: {
+        struct str raw = raw_at(e->L, idx);
+
+        if (raw.ptr == NULL)
+            break;
+        buf_add_str(e->out, raw);
+        return OK;
+    }
     default:
         break;
     }
@@ -358,17 +436,62 @@ static int json_encode(lua_State *L)
     return 1;
 }
 
-/* decode(text) → value; nil and a message when it is not JSON. */
-static int json_decode(lua_State *L)
+/* The text of a string or of a raw value. */
+static struct str text_arg(lua_State *L, int arg)
 {
-    struct str text;
+    struct str text = raw_at(L, arg);
 
-    text.ptr = luaL_checklstring(L, 1, &text.len);
-    if (lua_json_push(L, text) == OK)
-        return 1;
+    if (text.ptr == NULL)
+        text.ptr = luaL_checklstring(L, arg, &text.len);
+    return text;
+}
+
+static int not_json(lua_State *L)
+{
     lua_pushnil(L);
     lua_pushliteral(L, "not valid JSON");
     return 2;
+}
+
+/* decode(text[, names]) → value; nil and a message when it is not JSON. Members of objects that
+ * have one of the names stay raw values. */
+static int json_decode(lua_State *L)
+{
+    struct decoder d = {.L = L, .rest = text_arg(L, 1), .arena = &scratch_of(L)->arena};
+
+    if (!lua_isnoneornil(L, 2)) {
+        luaL_checktype(L, 2, LUA_TTABLE);
+        d.kept_count = lua_rawlen(L, 2);
+        luaL_argcheck(L, d.kept_count <= KEPT_NAMES_MAX, 2, "too many names");
+    }
+    for (size_t i = 0; i < d.kept_count; i++) {
+        bool ok = lua_rawgeti(L, 2, (lua_Integer)i + 1) == LUA_TSTRING;
+
+        luaL_argcheck(L, ok, 2, "names are strings");
+        d.kept[i].ptr = lua_tolstring(L, -1, &d.kept[i].len);
+        lua_pop(L, 1); /* the table keeps it */
+    }
+    return decode(&d) == OK ? 1 : not_json(L);
+}
+
+/* raw(text) → a value that is encoded as this text, byte for byte; nil and a message when it is
+ * not JSON. */
+static int json_raw(lua_State *L)
+{
+    struct str text = text_arg(L, 1);
+
+    if (!json_valid(text))
+        return not_json(L);
+    push_raw(L, text);
+    return 1;
+}
+
+static int raw_tostring(lua_State *L)
+{
+    struct str text = raw_at(L, 1);
+
+    lua_pushlstring(L, text.ptr ? text.ptr : "", text.len);
+    return 1;
 }
 
 /* array([table]) marks a table as an array, so that it stays one when it is empty. */
@@ -396,8 +519,11 @@ static int scratch_gc(lua_State *L)
 
 void lua_json_open(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"encode", json_encode}, {"decode", json_decode}, {"array", json_array}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"encode", json_encode},
+                                         {"decode", json_decode},
+                                         {"array", json_array},
+                                         {"raw", json_raw},
+                                         {NULL, NULL}};
     struct scratch *s = lua_newuserdatauv(L, sizeof *s, 0);
 
     *s = (struct scratch){.arena = ARENA_INIT, .text = BUF_INIT(TEXT_MAX)};
@@ -413,6 +539,15 @@ void lua_json_open(lua_State *L)
     lua_pushboolean(L, false);
     lua_setfield(L, -2, "__metatable"); /* shared by every array: not for scripts to change */
     lua_rawsetp(L, LUA_REGISTRYINDEX, &array_key);
+
+    lua_createtable(L, 0, 3);
+    lua_pushliteral(L, "perigee.raw");
+    lua_setfield(L, -2, "__name");
+    lua_pushcfunction(L, raw_tostring);
+    lua_setfield(L, -2, "__tostring");
+    lua_pushboolean(L, false);
+    lua_setfield(L, -2, "__metatable");
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &raw_key);
 
     luaL_newlib(L, functions);
     lua_pushlightuserdata(L, NULL);

@@ -1,5 +1,6 @@
 /* JSON ↔ Lua values, in C. Integers stay 64-bit integers, an empty array stays an array (arrays
- * carry a metatable), null is a value of its own. One state's thread. */
+ * carry a metatable), null is a value of its own, and a raw value is JSON text that is encoded byte
+ * for byte as it is. One state's thread. */
 #pragma once
 
 #include "base/err.h"
@@ -15,5 +16,6 @@ enum err lua_json_push(lua_State *L, struct str json) NODISCARD;
  * long as it was. */
 enum err lua_json_encode(lua_State *L, int idx, struct buf *out, const char **why) NODISCARD;
 
-/* Pushes the table perigee.json: encode, decode, array, null. Once per state, before the above. */
+/* Pushes the table perigee.json: encode, decode, array, raw, null. Once per state, before the
+ * above. */
 void lua_json_open(lua_State *L);

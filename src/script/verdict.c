@@ -11,6 +11,7 @@ enum field_type {
     FIELD_STRING,
     FIELD_TIME, /* Unix seconds */
     FIELD_BOOL,
+    FIELD_COUNT,    /* an integer, not negative */
     FIELD_JSON,     /* any value */
     FIELD_OBJECT,   /* a table that encodes as an object */
     FIELD_STRINGS,  /* an object of strings */
@@ -38,6 +39,10 @@ static const struct field {
      AT(has_data)},
     {"tags", BIT(PUBLISH) | BIT(TRANSFORM), FIELD_STRINGS, AT(tags), NO_FLAG},
     {"skip_history", BIT(PUBLISH), FIELD_BOOL, AT(skip_history), AT(has_skip_history)},
+    {"idempotency_key", BIT(PUBLISH), FIELD_STRING, AT(idempotency_key), NO_FLAG},
+    {"delta", BIT(PUBLISH), FIELD_BOOL, AT(delta), AT(has_delta)},
+    {"version", BIT(PUBLISH), FIELD_COUNT, AT(version), NO_FLAG},
+    {"version_epoch", BIT(PUBLISH), FIELD_STRING, AT(version_epoch), NO_FLAG},
     {"channels", BIT(CONNECT), FIELD_CHANNELS, AT(channels), NO_FLAG},
     {"subs", BIT(CONNECT), FIELD_OBJECT, AT(subs), NO_FLAG},
     {"meta", BIT(CONNECT) | BIT(REFRESH), FIELD_JSON, AT(meta), NO_FLAG},
@@ -141,11 +146,17 @@ static const char *read_field(const struct verdict_request *request, lua_State *
             return wrong_type;
         *(bool *)member = lua_toboolean(L, idx);
         return NULL;
+    case FIELD_COUNT:
+        if (!lua_isinteger(L, idx) || lua_tointeger(L, idx) < 0)
+            return wrong_type;
+        *(uint64_t *)member = (uint64_t)lua_tointeger(L, idx);
+        return NULL;
     case FIELD_DATA:
         if (request->is_binary && lua_type(L, idx) == LUA_TSTRING) {
             text->ptr = lua_tolstring(L, idx, &text->len);
             return NULL;
         }
+        out->data_is_json = true;
         return read_json(request, L, idx, text);
     case FIELD_JSON:
         return read_json(request, L, idx, text);

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { join } from "node:path";
 import test from "node:test";
+import { startBackend } from "./lib/backend.mjs";
 import { API_KEY, TOP, startServer } from "./lib/server.mjs";
 import { SECRET, sign, unixNow, userToken } from "./lib/token.mjs";
 
@@ -171,4 +172,39 @@ test("sessions and their ends", async (t) => {
   assert.deepEqual(await next(), { event: "unsubscribe", user: "ann", channel: "room:1", code: 1 });
   assert.deepEqual(await next(), { event: "disconnect", user: "ann", code: 4400, reason: "out" });
   await staff.quiet();
+});
+
+test("a backend written for proxies", async (t) => {
+  let asked = 0;
+  const backend = await startBackend(t, async (request, response) => {
+    let text = "";
+    for await (const part of request) text += part;
+    const { method, data } = JSON.parse(text);
+    if (request.headers.cookie === "no") return response.writeHead(403).end();
+    if (method === "prices") asked += 1;
+    const answers = {
+      "/connect": { result: { user: request.headers["x-backend-key"] === "proxy" ? "ann" : "" } },
+      "/subscribe": { result: {} },
+      "/publish": { result: { data: { seen: data } } },
+      "/rpc": { result: { data: { method } } },
+    };
+    response.end(JSON.stringify(answers[request.url]));
+  });
+  const server = await startServer(t, {
+    file: join(TOP, "examples/proxy/config.lua"),
+    env: { ...env, BACKEND_URL: backend.url },
+  });
+  const ann = await server.open();
+  await ann.call("connect", {});
+  await ann.subscribe("chat:1");
+  await ann.call("publish", { channel: "chat:1", data: 1 });
+  const pub = await ann.push("pub");
+  assert.deepEqual(pub.data, { seen: 1 });
+  assert.equal(pub.info.user, "ann");
+  for (let i = 0; i < 3; i++) assert.deepEqual((await ann.call("rpc", { method: "prices" })).data, { method: "prices" });
+  assert.ok(asked >= 1 && asked < 3, `asked ${asked} times`);
+  assert.deepEqual((await ann.call("rpc", { method: "other" })).data, { method: "other" });
+  const eve = await server.open({ headers: { Cookie: "no" } });
+  eve.send({ id: 1, connect: {} });
+  await eve.expectClose(4503, "forbidden");
 });

@@ -159,6 +159,20 @@ static void scripts_see_the_same_through_the_module(void **state)
         "assert(not pcall(json.encode))");
 }
 
+static void raw_values_keep_their_bytes(void **state)
+{
+    run("local text = '{\"f\":1.0,\"n\":12345678901234567890,\"a\":[]}'"
+        "local raw = json.raw(text)"
+        "assert(json.encode { x = raw } == '{\"x\":' .. text .. '}' and tostring(raw) == text)"
+        "assert(json.decode(raw).f == 1.0 and json.encode(json.raw(raw)) == text)"
+        "local t = json.decode('{\"data\":' .. text .. ',\"in\":{\"data\":7.0}}', { 'data' })"
+        "assert(tostring(t.data) == text and tostring(t['in'].data) == '7.0')"
+        "assert(select(2, json.raw '{') == 'not valid JSON' and json.raw '' == nil)"
+        "assert(json.decode('{\"data\":{]}', { 'data' }) == nil)"
+        "assert(getmetatable(raw) == false and not pcall(function() raw.x = 1 end))"
+        "assert(not pcall(json.decode, '{}', { 1 }) and not pcall(json.decode, '{}', 'data'))");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +184,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_failed_encode_leaves_the_buffer_as_it_was, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(scripts_see_the_same_through_the_module, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(raw_values_keep_their_bytes, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
