@@ -6,6 +6,7 @@ local loader = require "perigee.loader"
 local locate = require "perigee.locate"
 local rules = require "perigee.rules"
 local schema = require "perigee.schema"
+local source = require "perigee.source"
 local stub = require "perigee.stub"
 local suggest = require "perigee.suggest"
 local value = require "perigee.value"
@@ -25,6 +26,7 @@ local FEW = 100 -- problems reported at most; a file that is all wrong needs no 
 ---@field read fun(path: string): string?, string?
 ---@field regex_ok fun(text: string): boolean
 ---@field key_ok fun(family: string, pem: string): boolean
+---@field fetch fun(source: table): table[]?, string?  { key, text or decoded JSON } of etcd or Consul
 ---@field globals table
 ---@field version string
 
@@ -45,6 +47,7 @@ local FEW = 100 -- problems reported at most; a file that is all wrong needs no 
 ---@field problems perigee.Problem[]
 ---@field values table<string, perigee.Assigned>                    server options by path
 ---@field namespaces table<string, table<string, perigee.Assigned>> channel options; "" is without
+---@field key string?  where the values come from that are being read, when it is no file
 
 -- Every table that has options below it: "http_server", "http_server.tls" …
 local SECTIONS = { channel = true }
@@ -82,6 +85,9 @@ local function problem(loading, where, line, key, message)
 end
 
 local function line_of(loading, path)
+  if loading.key then -- of the source
+    return loading.key, 0
+  end
   local line = locate.line(loading.lines, path)
   return ("%s:%d"):format(loading.request.path, line), line
 end
@@ -459,6 +465,8 @@ local function complete(rows, assigned)
   return values
 end
 
+local READING = { problem = problem, resolve = resolve, assign = assign, read_table = read_table }
+
 local KEY_WORDS = {
   rsa = "is not an RSA public key (PEM that begins with -----BEGIN PUBLIC KEY----- or a certificate)",
   ecdsa = "is not an EC public key on P-256, P-384 or P-521 (PEM that begins with -----BEGIN PUBLIC KEY----- or a certificate)",
@@ -583,8 +591,14 @@ function M.load(request)
     early_path(loading)
     read_file(loading)
   end
-  read_environment(loading)
-  read_pairs(loading, request.set, "--set")
+  local function read_stronger()
+    read_environment(loading)
+    read_pairs(loading, request.set, "--set")
+  end
+  read_stronger()
+  if source.read(loading, complete(source.ROWS, loading.values), READING) then
+    read_stronger() -- again, over what came
+  end
 
   local result = { values = complete(schema.options, loading.values), namespaces = {} }
   local names = sorted(loading.namespaces)

@@ -81,6 +81,20 @@ option("node.name", "string", "", "Name of this node in `info`; empty: host name
 option("shutdown.timeout", "duration", "30s", "How long a graceful shutdown may take.")
 option("pid_file", "string", "", "Written at start, removed at exit.")
 
+section("Configuration source",
+  "Options may also be kept in etcd or Consul; they are stronger than the file and weaker than the "
+    .. "environment. The key below the prefix is the option's path with slashes "
+    .. "(`perigee/channel/namespaces/chat/presence`), the value text as in an environment variable, or JSON. "
+    .. "A change reloads. These options themselves cannot stand there.")
+option("config_source.type", "enum", "none", "Where else options are kept.",
+  { values = { "none", "etcd", "consul" } })
+option("config_source.endpoint", "string", "", "Its URL, such as `http://127.0.0.1:2379` or `http://127.0.0.1:8500`.")
+option("config_source.prefix", "string", "perigee", "Keys that are read: this one and all below it.")
+option("config_source.user", "string", "", "etcd: user name.")
+option("config_source.password", "secret", "", "etcd: password.")
+option("config_source.token", "secret", "", "Consul: ACL token.")
+option("config_source.timeout", "duration", "5s", "How long one request may take.", { min = 0.1, max = 60 })
+
 section("Clients")
 option("client.allowed_origins", "list", {},
   "Origins that browsers may connect from; patterns with `*`, `?`, `[…]`, `{a,b}` in lower case, "

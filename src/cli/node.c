@@ -16,6 +16,7 @@
 #include "bind/bind.h"
 #include "client/client.h"
 #include "core/admission.h"
+#include "script/config.h"
 #include "script/script.h"
 #include "transport/server.h"
 #include "transport/websocket.h"
@@ -53,7 +54,9 @@ struct boot {
     enum phase phase;
     struct settings *settings; /* those in force */
     struct settings *next;     /* those being reloaded */
+    struct remote *source;     /* where else options are kept; NULL: nowhere */
     bool stop_wanted;          /* a signal came during a reload */
+    bool reload_wanted;        /* so did one for another, or a change of the source */
     unsigned reports, rounds;
     int exit_code;
 };
@@ -219,6 +222,9 @@ static void close_part(struct part *p)
 
 static void close_main(struct boot *b)
 {
+    if (b->source)
+        remote_close(b->source);
+    b->source = NULL;
     for (size_t i = 0; i < ARRAY_LEN(b->signals); i++)
         uv_close((uv_handle_t *)&b->signals[i], NULL);
     worker_close_handles(b->main);
@@ -246,13 +252,46 @@ static void reload(struct boot *b)
         LOG(LOG_WARN, "SIGHUP: perigee dev does not reload; perigee serve does");
         return;
     }
-    b->next = b->request->reload(b->request->reload_arg);
+    b->reload_wanted = false;
+    b->next = b->request->reload(b->request->reload_arg, b->source);
     if (b->next == NULL) {
         LOG(LOG_ERROR, "not reloaded: everything stays as it is");
         return;
     }
     b->phase = PREPARING;
     post_all(b, prepare_part);
+}
+
+static void want_reload(struct boot *b)
+{
+    if (b->phase == RUNNING)
+        reload(b);
+    else
+        b->reload_wanted = b->phase < DRAINING;
+}
+
+static void on_source_changed(void *arg)
+{
+    struct boot *b = arg;
+
+    if (remote_values_hash(remote_latest(b->source)) == b->settings->remote_hash)
+        return; /* what it had when it was asked at the start */
+    LOG_WITH(LOG_INFO, "the configuration source has changed", LOG_Z("option", "config_source"));
+    want_reload(b);
+}
+
+/* Those of the settings in force. */
+static void watch_source(struct boot *b)
+{
+    struct remote_options options;
+
+    config_source(b->settings, &options);
+    if (b->request->reload == NULL || (b->source && remote_is_for(b->source, &options)))
+        return;
+    if (b->source)
+        remote_close(b->source);
+    b->source =
+        options.type == REMOTE_NONE ? NULL : remote_watch(b->main, &options, on_source_changed, b);
 }
 
 static void end_reload(struct boot *b, bool taken)
@@ -266,8 +305,13 @@ static void end_reload(struct boot *b, bool taken)
     LOG(taken ? LOG_INFO : LOG_ERROR,
         taken ? "reloaded" : "not reloaded: everything stays as it is");
     b->phase = RUNNING;
-    if (b->stop_wanted)
+    if (b->stop_wanted) {
         stop(b);
+        return;
+    }
+    watch_source(b);
+    if (b->reload_wanted)
+        reload(b);
 }
 
 static void all_reported(struct boot *b)
@@ -285,6 +329,7 @@ static void all_reported(struct boot *b)
                  LOG_S("version", b->node.version));
         if (b->request->ready)
             b->request->ready(b->request->port, b->request->arg);
+        watch_source(b);
         break;
     case PREPARING:
         b->phase = COMMITTING;
@@ -326,8 +371,7 @@ static void on_signal(uv_signal_t *handle, int signum)
 
     worker_woke(b->main);
     if (signum == SIGHUP) {
-        if (b->phase == RUNNING)
-            reload(b);
+        want_reload(b);
         return;
     }
     if (b->phase < DRAINING && b->phase != STARTING && !b->stop_wanted) {

@@ -4,13 +4,14 @@
 
 #include "core/core.h"
 
+struct remote;
 struct server;
 
 struct node_request {
     struct settings *settings; /* borrowed */
-    /* On SIGHUP: new settings with a reference, or NULL when they are wrong (and logged). NULL:
-     * there is nothing to reload. */
-    struct settings *(*reload)(void *arg);
+    /* On SIGHUP or a change of the source: new settings with a reference, or NULL when they are
+     * wrong (and logged). source may be NULL. NULL: there is nothing to reload. */
+    struct settings *(*reload)(void *arg, const struct remote *source);
     void *reload_arg;
     int port; /* taken instead of the setting's */
     /* Adds routes of its own on each worker; may be NULL. */

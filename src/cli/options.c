@@ -52,13 +52,14 @@ bool options_take(struct options *o, int argc, char **argv, int *i)
 }
 
 static struct settings *load(const struct options *o, const char *const *defaults,
-                             struct buf *problems)
+                             const struct remote *source, struct buf *problems)
 {
     struct config_request request = {
         .path = o->config,
         .defaults = defaults,
         .env = (const char *const *)environ,
         .set = o->set,
+        .watch = source,
     };
     struct settings *settings;
 
@@ -68,7 +69,7 @@ static struct settings *load(const struct options *o, const char *const *default
 struct settings *options_load(const struct options *o, const char *const *defaults)
 {
     struct buf problems = BUF_INIT(PROBLEMS_MAX);
-    struct settings *settings = load(o, defaults, &problems);
+    struct settings *settings = load(o, defaults, NULL, &problems);
 
     if (settings == NULL)
         fwrite(problems.ptr ? problems.ptr : "", 1, problems.len, stderr);
@@ -76,9 +77,10 @@ struct settings *options_load(const struct options *o, const char *const *defaul
     return settings;
 }
 
-struct settings *options_reload(const struct options *o, struct buf *problems)
+struct settings *options_reload(const struct options *o, const struct remote *source,
+                                struct buf *problems)
 {
-    return load(o, NULL, problems);
+    return load(o, NULL, source, problems);
 }
 
 int options_unexpected(const struct options *o, const char *argument)

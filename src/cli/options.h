@@ -20,7 +20,9 @@ const char *options_value(const struct options *o, int argc, char **argv, int *i
                           const char *short_flag);
 /* Loads the configuration; NULL: what is wrong was printed to stderr. defaults may be NULL. */
 struct settings *options_load(const struct options *o, const char *const *defaults);
-/* The same again later; what is wrong is added to problems. */
-struct settings *options_reload(const struct options *o, struct buf *problems);
+struct remote;
+/* The same again later; what is wrong is added to problems. source: see struct config_request. */
+struct settings *options_reload(const struct options *o, const struct remote *source,
+                                struct buf *problems);
 /* Prints what is wrong with an argument; the exit code for it. */
 int options_unexpected(const struct options *o, const char *argument);

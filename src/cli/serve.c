@@ -90,11 +90,11 @@ struct reloading {
     const struct settings *first; /* what the process started with */
 };
 
-static struct settings *reload(void *arg)
+static struct settings *reload(void *arg, const struct remote *source)
 {
     struct reloading *r = arg;
     struct buf problems = BUF_INIT(RELOAD_PROBLEMS_MAX);
-    struct settings *settings = options_reload(r->options, &problems);
+    struct settings *settings = options_reload(r->options, source, &problems);
 
     if (settings)
         warn_fixed(r->first, settings);

@@ -241,6 +241,11 @@ const char *http_reply_problem(const struct http_reply_parser *p)
     return p->problem ? p->problem : "";
 }
 
+struct str http_reply_body(const struct http_reply_parser *p)
+{
+    return buf_str(&p->body);
+}
+
 bool http_reply_begun(const struct http_reply_parser *p)
 {
     return p->begun;

@@ -28,4 +28,5 @@ enum http_reply_event http_reply_feed(struct http_reply_parser *p, const char *b
 enum http_reply_event http_reply_end(struct http_reply_parser *p);
 const struct http_reply *http_reply_get(struct http_reply_parser *p); /* after DONE; lives in p */
 const char *http_reply_problem(const struct http_reply_parser *p);    /* after FAILED */
+struct str http_reply_body(const struct http_reply_parser *p);        /* as far as it has come */
 bool http_reply_begun(const struct http_reply_parser *p);             /* any byte has arrived */

@@ -62,6 +62,7 @@ struct http_call {
     const char *problem;
     bool to_head, idempotent, retried;
     http_call_fn *fn;
+    http_part_fn *on_part;
     void *arg;
 };
 
@@ -221,7 +222,15 @@ static void on_failed(void *owner, const char *why, bool begun)
     }
 }
 
-static const struct http_link_ops link_ops = {on_ready, on_reply, on_failed};
+static void on_part(void *owner, struct str body)
+{
+    struct http_call *call = ((struct pooled *)owner)->call;
+
+    if (call->on_part)
+        call->on_part(call->arg, body);
+}
+
+static const struct http_link_ops link_ops = {on_ready, on_part, on_reply, on_failed};
 
 static void on_pool_timer(struct timer *t)
 {
@@ -449,6 +458,7 @@ struct http_call *http_client_call(struct http_client *hc, const struct http_cal
     CHECK(!hc->closing);
     call->client = hc;
     call->fn = fn;
+    call->on_part = r->on_part;
     call->arg = arg;
     call->start.run = on_start;
     list_init(&call->start.in_turn);

@@ -13,6 +13,10 @@
 struct http_client;
 struct http_call;
 
+/* Called whenever a part of the answer's body has come, with all of it so far. May cancel the call.
+ */
+typedef void http_part_fn(void *arg, struct str body);
+
 struct http_call_request {
     struct str method;                 /* empty: GET */
     struct str url;                    /* http or https */
@@ -22,6 +26,7 @@ struct http_call_request {
     uint64_t timeout_ms;         /* for everything, the name's resolution included; 0: 10 s */
     uint64_t connect_timeout_ms; /* until a new connection is ready; 0: 5 s */
     size_t body_max;             /* of the answer; 0: 1 MiB */
+    http_part_fn *on_part;       /* for answers that take long to end; NULL: not called */
 };
 
 /* err: OK, any status; ERR_SYNTAX: the request is not valid; ERR_EXPIRED: no answer in time;

@@ -123,6 +123,7 @@ static void input(struct http_link *l, const char *bytes, size_t n)
     }
     switch (http_reply_feed(l->parser, bytes, n)) {
     case HTTP_REPLY_MORE:
+        l->ops->on_part(l->owner, http_reply_body(l->parser));
         break;
     case HTTP_REPLY_DONE:
         reply(l);

@@ -16,6 +16,8 @@ struct http_link;
 
 struct http_link_ops {
     void (*on_ready)(void *owner);
+    /* A part of the body has come; all of it so far. May close the link. */
+    void (*on_part)(void *owner, struct str body);
     /* The parser is the owner's now. reusable: another request may be sent. */
     void (*on_reply)(void *owner, struct http_reply_parser *parser, bool reusable);
     /* The last call: the link is closing. begun: a part of the answer had come. */

@@ -72,8 +72,9 @@ struct settings {
     struct map namespaces_by_name;
     struct settings_reason *reasons;
     size_t reasons_count;
-    struct str source; /* text of config.lua, for the workers; empty without a file */
-    struct str path;   /* its path as it was given; empty without a file */
+    struct str source;    /* text of config.lua, for the workers; empty without a file */
+    struct str path;      /* its path as it was given; empty without a file */
+    uint64_t remote_hash; /* of what came from config_source (core/remote.h); 0: nothing */
     struct settings_count *count;
 };
 

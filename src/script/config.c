@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "codec/jwt.h"
 #include "script/embedded.h"
+#include "script/lua_json.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,7 @@ struct loading {
     struct buf source;
     struct buf *problems;
     struct settings *settings;
+    uint64_t remote_hash;
     uint64_t deadline_ms;
     bool endless; /* it was passed, and problems says so */
 };
@@ -113,6 +115,74 @@ static int l_key_ok(lua_State *L)
 static struct loading *loading_of(lua_State *L)
 {
     return *(struct loading **)lua_getextraspace(L);
+}
+
+/* A value that is a JSON object, list or string is decoded, other text is left to the option. */
+static void push_value(lua_State *L, struct str value)
+{
+    char first = str_trim(value).len > 0 ? str_trim(value).ptr[0] : ' ';
+
+    if ((first != '{' && first != '[' && first != '"') || lua_json_push(L, value) != OK)
+        lua_pushlstring(L, value.ptr ? value.ptr : "", value.len);
+}
+
+static void push_values(lua_State *L, const struct remote_values *values)
+{
+    loading_of(L)->remote_hash = remote_values_hash(values);
+    lua_createtable(L, (int)values->count, 0);
+    for (size_t i = 0; i < values->count; i++) {
+        const struct remote_pair *pair = &values->pairs[i];
+
+        lua_createtable(L, 2, 0);
+        lua_pushlstring(L, pair->key.ptr ? pair->key.ptr : "", pair->key.len);
+        lua_rawseti(L, -2, 1);
+        push_value(L, pair->value);
+        lua_rawseti(L, -2, 2);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+}
+
+static struct str source_field(lua_State *L, const char *name)
+{
+    struct str text;
+
+    lua_getfield(L, 1, name);
+    text.ptr = luaL_checklstring(L, -1, &text.len);
+    return text; /* the table keeps it */
+}
+
+/* fetch(source) → a list of { key, value }, or nil and a message */
+static int l_fetch(lua_State *L)
+{
+    const struct remote *watch = loading_of(L)->req->watch;
+    struct remote_options options = {
+        .endpoint = source_field(L, "endpoint"),
+        .prefix = source_field(L, "prefix"),
+        .user = source_field(L, "user"),
+        .password = source_field(L, "password"),
+        .token = source_field(L, "token"),
+    };
+    struct buf problem = BUF_INIT(4096);
+    struct remote_values values;
+    enum err err;
+
+    lua_getfield(L, 1, "type");
+    options.type = (enum remote_type)luaL_checkinteger(L, -1);
+    lua_getfield(L, 1, "timeout");
+    options.timeout_ms = (uint64_t)luaL_checkinteger(L, -1);
+    if (watch && remote_is_for(watch, &options) && remote_latest(watch)) {
+        push_values(L, remote_latest(watch));
+        return 1;
+    }
+    err = remote_fetch(&options, &values, &problem);
+    if (err == OK)
+        push_values(L, &values);
+    else
+        lua_pushnil(L);
+    remote_values_deinit(&values);
+    lua_pushlstring(L, problem.ptr ? problem.ptr : "", problem.len);
+    buf_deinit(&problem);
+    return 2;
 }
 
 /* The first time notes where the loop is; from then on every instruction raises, so that no pcall
@@ -287,6 +357,7 @@ static void fill_settings(lua_State *L, struct loading *loading)
     lua_getfield(L, -1, "values");
     fill(L, s, settings_fields, settings_fields_count);
     lua_pop(L, 1);
+    s->remote_hash = loading->remote_hash;
     s->path = str_dup(str_from(loading->req->path));
     s->source = str_dup(buf_str(&loading->source));
 }
@@ -323,6 +394,8 @@ static void push_request(lua_State *L, const struct loading *loading)
     lua_setfield(L, -2, "regex_ok");
     lua_pushcfunction(L, l_key_ok);
     lua_setfield(L, -2, "key_ok");
+    lua_pushcfunction(L, l_fetch);
+    lua_setfield(L, -2, "fetch");
     lua_pushglobaltable(L);
     lua_setfield(L, -2, "globals");
     lua_pushliteral(L, PERIGEE_VERSION);
@@ -344,6 +417,8 @@ static void open_libraries(lua_State *L)
     }
     lua_pushcfunction(L, embedded_require); /* for our modules; the user's chunk sees another */
     lua_setglobal(L, "require");
+    lua_json_open(L);
+    lua_pop(L, 1);
 }
 
 /* Protected: everything that may raise. */
@@ -410,4 +485,26 @@ enum err config_load(const struct config_request *req, struct settings **out, st
         return ERR_CONFIG;
     *out = loading.settings;
     return OK;
+}
+
+void config_source(const struct settings *s, struct remote_options *out)
+{
+    static const enum remote_type types[] = {
+        [SETTING_CONFIG_SOURCE_TYPE_NONE] = REMOTE_NONE,
+        [SETTING_CONFIG_SOURCE_TYPE_ETCD] = REMOTE_ETCD,
+        [SETTING_CONFIG_SOURCE_TYPE_CONSUL] = REMOTE_CONSUL,
+    };
+    struct str endpoint = s->config_source_endpoint;
+
+    if (endpoint.len > 0 && endpoint.ptr[endpoint.len - 1] == '/')
+        endpoint.len--;
+    *out = (struct remote_options){
+        .type = types[s->config_source_type],
+        .endpoint = endpoint,
+        .prefix = s->config_source_prefix,
+        .user = s->config_source_user,
+        .password = s->config_source_password,
+        .token = s->config_source_token,
+        .timeout_ms = (uint64_t)s->config_source_timeout_ms,
+    };
 }

@@ -1,40 +1,9 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import test from "node:test";
-import { lua, toLua } from "./lib/lua.mjs";
+import { toLua } from "./lib/lua.mjs";
+import { reload } from "./lib/reload.mjs";
 import { baseConfig, startServer } from "./lib/server.mjs";
-
-const hook = (n) => lua(`function(client, req) return { data = { by = ${n} } } end`);
-
-/** The file of generation n: rooms with another publish hook, and namespaces in another order. */
-function text(port, n, { broken = false, only = {} } = {}) {
-  const config = baseConfig(port);
-  config.channel.namespaces = {
-    [n % 2 ? "aa" : "zz"]: { allow_subscribe_for_client: true },
-    room: {
-      allow_subscribe_for_client: true,
-      allow_publish_for_client: true,
-      history_size: 1000,
-      history_ttl: "60s",
-      force_recovery: true,
-      hooks: { publish: hook(n) },
-    },
-  };
-  Object.assign(config, only);
-  return `local perigee = require "perigee"\nreturn ${toLua(config)}${broken ? " oops" : ""}\n`;
-}
-
-async function reload(server, n, options) {
-  writeFileSync(server.file, text(server.port, n, options));
-  const seen = server.stderr.length;
-  server.child.kill("SIGHUP");
-  const deadline = Date.now() + 10_000;
-  while (!/"message":"(not reloaded|reloaded)/.test(server.stderr.slice(seen))) {
-    assert.ok(Date.now() < deadline, server.tail());
-    await new Promise((done) => setTimeout(done, 5));
-  }
-  return server.stderr.slice(seen);
-}
 
 test("SIGHUP", async (t) => {
   const server = await startServer(t);
@@ -92,29 +61,4 @@ test("SIGHUP", async (t) => {
     await second.call("unsubscribe", { channel: "room:2" });
     await second.refused("subscribe", { channel: "room:2" }, 102);
   });
-});
-
-test("reloads under load", async (t) => {
-  const server = await startServer(t);
-  await reload(server, 0);
-  const subscriber = await server.connect("sub");
-  await subscriber.subscribe("room:load");
-  let running = true;
-  let published = 0;
-  const publisher = (async () => {
-    while (running) {
-      await server.publish("room:load", { n: ++published });
-    }
-  })();
-  for (let n = 1; n <= 60; n++) {
-    const log = await reload(server, n, { broken: n % 10 === 0 });
-    assert.match(log, n % 10 === 0 ? /not reloaded/ : /"message":"reloaded"/);
-  }
-  running = false;
-  await publisher;
-  for (let n = 1; n <= published; n++) {
-    const pub = await subscriber.push("pub", "room:load");
-    assert.deepEqual([pub.data.n, pub.offset], [n, n]);
-  }
-  assert.ok(published > 60, `${published} publications`);
 });

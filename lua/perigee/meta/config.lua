@@ -76,6 +76,7 @@
 ---@field node? perigee.config.node
 ---@field shutdown? perigee.config.shutdown
 ---@field pid_file? string Written at start, removed at exit.
+---@field config_source? perigee.config.config_source
 ---@field client? perigee.config.client
 ---@field websocket? perigee.config.websocket
 ---@field sse? perigee.config.sse
@@ -119,6 +120,15 @@
 
 ---@class perigee.config.shutdown
 ---@field timeout? number|string How long a graceful shutdown may take.
+
+---@class perigee.config.config_source
+---@field type? "none"|"etcd"|"consul" Where else options are kept.
+---@field endpoint? string Its URL, such as `http://127.0.0.1:2379` or `http://127.0.0.1:8500`.
+---@field prefix? string Keys that are read: this one and all below it.
+---@field user? string etcd: user name.
+---@field password? string etcd: password.
+---@field token? string Consul: ACL token.
+---@field timeout? number|string How long one request may take.
 
 ---@class perigee.config.client
 ---@field allowed_origins? string[] Origins that browsers may connect from; patterns with `*`, `?`, `[…]`, `{a,b}` in lower case, `"*"` for any. A request without an `Origin` header is always allowed.
