@@ -147,7 +147,7 @@ static unsigned char *make_room(struct buf *out, size_t *n)
     *n = MIN(PIECE_BYTES, out->max - out->len);
     if (out->cap > out->len)
         *n = MIN(*n, out->cap - out->len);
-    return (unsigned char *)buf_reserve(out, *n);
+    return *n == 0 ? NULL : (unsigned char *)buf_reserve(out, *n);
 }
 
 /* Works through what was fed. ended: the stream said that it is at its end. */
