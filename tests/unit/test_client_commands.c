@@ -2,6 +2,10 @@
  * disconnect, with the exact text, each cause has. */
 #include "lib/loopback.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
 static const char config[] =
     "return {\n"
     "  client = {\n"

@@ -4,6 +4,10 @@
 #include "client/subscribe.h"
 #include "lib/loopback.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
 static const char config[] =
     "local perigee = require 'perigee'\n"
     "return {\n"

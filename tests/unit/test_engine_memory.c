@@ -5,6 +5,10 @@
 #include "core/engine.h"
 #include "core/home_types.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
 #define SIZE 5
 #define TTL_MS 20000
 #define META_TTL_MS 100000

@@ -3,6 +3,10 @@
 
 #include "client/limit.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
 static const char config[] =
     "return { client = { rate_limit = { client_command = {\n"
     "  publish = { buckets = { { interval = '1s', rate = 5 }, { interval = '10s', rate = 8 } } },\n"

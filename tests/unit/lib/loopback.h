@@ -6,6 +6,7 @@
 #include "world.h"
 
 #include "codec/jwt.h"
+#include "core/admission.h"
 
 #define LOOPBACKS_MAX 16
 
@@ -72,6 +73,7 @@ static UNUSED struct loopback *loopback_open(const char *name, enum kind kind)
     l->transport.kind = kind;
     outbox_init(&l->transport.outbox, NULL, (size_t)settings->client_queue_max_size,
                 loopback_on_fail);
+    CHECK(admission_enter(node.admission, settings, worker->now_ms) == OK);
     l->client = client_new(core, &l->transport, &(struct transport_request){.path = STR("/")});
     memcpy(l->id, l->client->hub.id, sizeof l->id);
     for (size_t i = 0; i < LOOPBACKS_MAX; i++) {
@@ -80,8 +82,7 @@ static UNUSED struct loopback *loopback_open(const char *name, enum kind kind)
             return l;
         }
     }
-    fail_msg("too many loopbacks");
-    return NULL;
+    panic("too many loopbacks");
 }
 
 /* The connection is gone, whoever ended it. */
@@ -124,7 +125,7 @@ static struct str loopback_unframe(const struct frame *f)
     unsigned short_len = f->bytes[1] & 127;
     size_t head = short_len < 126 ? 2 : short_len == 126 ? 4 : 10;
 
-    assert_true(f->len >= head);
+    CHECK(f->len >= head);
     return str_of(f->bytes + head, f->len - head);
 }
 
@@ -141,8 +142,7 @@ static void loopback_add_json(struct buf *out, enum kind kind, struct str messag
     while (message.ptr[prefix - 1] & 0x80)
         prefix++;
     memset(&reply, 0, sizeof reply);
-    assert_int_equal(
-        wire_decode(WIRE_PROTOBUF, &wire_desc_reply, str_cut(message, prefix), &a, &reply), OK);
+    CHECK(wire_decode(WIRE_PROTOBUF, &wire_desc_reply, str_cut(message, prefix), &a, &reply) == OK);
     wire_json_add(out, &wire_desc_reply, &reply);
     arena_deinit(&a);
 }
@@ -151,7 +151,7 @@ static void loopback_replace(struct buf *text, size_t at, size_t len, const char
 {
     size_t by_len = strlen(by);
 
-    assert_true(by_len <= len);
+    CHECK(by_len <= len);
     memcpy(text->ptr + at, by, by_len);
     memmove(text->ptr + at + by_len, text->ptr + at + len, text->len - at - len);
     text->len -= len - by_len;
@@ -232,7 +232,7 @@ static UNUSED const char *loopback_token(const char *claims)
     struct buf token = BUF_INIT(sizeof texts[0] - 1);
     char *text = texts[next++ % ARRAY_LEN(texts)];
 
-    assert_int_equal(jwt_sign_hs256(&token, STR(LOOPBACK_SECRET), str_from(claims)), OK);
+    CHECK(jwt_sign_hs256(&token, STR(LOOPBACK_SECRET), str_from(claims)) == OK);
     snprintf(text, sizeof texts[0], "%.*s", STR_ARGS(buf_str(&token)));
     buf_deinit(&token);
     return text;
@@ -261,7 +261,7 @@ static UNUSED struct loopback *loopback_connected(const char *name, enum kind ki
     loopback_put(l, *user ? loopback_with_token("{\"id\":1,\"connect\":{\"token\":\"%s\"}}", claims)
                           : "{\"id\":1,\"connect\":{}}");
     world_turn();
-    assert_int_equal(l->client->state, CLIENT_CONNECTED);
+    CHECK(l->client->state == CLIENT_CONNECTED);
     loopback_read(l);
     return l;
 }

@@ -1,8 +1,9 @@
 /* A server without sockets: n workers, each with its core and clients, on a config.lua given as
  * text. With one worker the test's thread is the worker and turns the loop by hand, under a clock
- * that only the test moves. */
+ * that only the test moves. For tests and fuzzers: needs no test framework. */
 #pragma once
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -14,12 +15,9 @@
 #include "script/config.h"
 #include "script/script.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 static struct node node;
 static struct settings *settings;
@@ -37,11 +35,10 @@ static UNUSED struct settings *world_settings(const char *config)
     struct config_request request = {.path = path};
     struct settings *s = NULL;
 
-    assert_true(fd >= 0);
-    assert_true(write(fd, config, len) == (ssize_t)len);
+    CHECK(fd >= 0 && write(fd, config, len) == (ssize_t)len);
     close(fd);
     if (config_load(&request, &s, &problems) != OK)
-        fail_msg("%.*s", STR_ARGS(buf_str(&problems)));
+        panic("%.*s", STR_ARGS(buf_str(&problems)));
     unlink(path);
     buf_deinit(&problems);
     return s;
@@ -73,8 +70,9 @@ static UNUSED int64_t world_now_s(void)
 /* Turns the loop until mail and tasks have come to rest. */
 static UNUSED void world_turn(void)
 {
-    for (int i = 0; i < 5; i++)
+    do
         uv_run(&worker->loop, UV_RUN_NOWAIT);
+    while (uv_is_active((uv_handle_t *)&worker->keep_awake));
 }
 
 static void world_no_op(struct timer *t)
@@ -106,7 +104,7 @@ static UNUSED void world_open(const char *config, bool with_script)
 {
     static const struct clock_source fake = {world_mono_ns, world_wall_ms};
 
-    assert_int_equal(log_setup(LOG_NONE, LOG_AUTO, NULL), OK);
+    CHECK(log_setup(LOG_NONE, LOG_AUTO, NULL) == OK);
     settings = world_settings(config);
     world_mono_ms = 1000;
     clock_set_source(&fake);
@@ -120,7 +118,7 @@ static UNUSED void world_open(const char *config, bool with_script)
         struct buf problem = BUF_INIT(65536);
 
         if (script_new(&request, &problem, &core->script) != OK)
-            fail_msg("%.*s", STR_ARGS(buf_str(&problem)));
+            panic("%.*s", STR_ARGS(buf_str(&problem)));
         buf_deinit(&problem);
     }
 }
