@@ -203,7 +203,10 @@ static void peer_enter(struct peer *p, struct str channel, const struct wire_sub
     CHECK(!r->expires || r->ttl > 0);
     for (size_t i = 0; i < r->publications.count; i++) {
         peer_take_data(p, sub, &r->publications.ptr[i]);
-        peer_move(sub, r->publications.ptr[i].offset, peer_is_cache(sub));
+        if (peer_is_cache(sub)) /* the newest, whatever the client said it has in another epoch */
+            sub->offset = r->publications.ptr[i].offset;
+        else
+            peer_move(sub, r->publications.ptr[i].offset, false);
     }
 }
 
