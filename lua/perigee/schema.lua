@@ -110,12 +110,14 @@ option("client.queue_max_size", "size", 1048576,
   "Bytes that may wait for one slow connection before it is closed (3008).", { min = 1024 })
 option("client.presence_update_interval", "duration", "27s",
   "How often presence is renewed and subscriptions are looked at.", { min = 0.1 })
-option("client.concurrency", "int", 0, "Commands of one connection processed at once; 0 and 1: in order.",
-  { min = 0, later = true })
+option("client.concurrency", "int", 0,
+  "Commands of one connection that may wait for hooks and channels at once; 0 and 1: in order.",
+  { min = 0, max = 1000 })
 option("client.channel_position_check_delay", "duration", "40s",
   "Age at which a subscription's position is compared with the stream's top.", { min = 0.1 })
 option("client.channel_position_max_time_lag", "duration", 0,
-  "Largest accepted delay of a publication on its way between nodes; 0: not looked at.", LATER)
+  "A publication that was longer on its way than this is taken for a gap in positioned channels; "
+    .. "0: not looked at.", { max = 86400 })
 option("client.connection_limit", "int", 0, "Connections per node (HTTP 503); 0: no limit.",
   { min = 0 })
 option("client.user_connection_limit", "int", 0, "Connections of one user per node (3504); 0: no limit.",
@@ -193,7 +195,7 @@ option("websocket.handler_prefix", "string", "/connection/websocket", "Its path.
 option("websocket.message_size_limit", "size", 65536, "Largest message from a client (1009).",
   { min = 128, max = 1073741824 })
 option("websocket.write_timeout", "duration", "1s",
-  "How long a write may make no progress before the client counts as slow.", LATER)
+  "How long nothing may get out to a client before it is closed (3009).", { min = 0.05, max = 3600 })
 option("websocket.compression", "bool", false, "permessage-deflate for clients that offer it.")
 option("websocket.compression_level", "int", 1, "1 (fast) to 9 (small).", { min = 1, max = 9 })
 option("websocket.compression_min_size", "size", 0, "Messages that are not longer are sent as they are.")

@@ -7,21 +7,6 @@
 #include "client/subscribe.h"
 #include "core/admission.h"
 
-/* Bytes of waiting commands after which the client is not read any more. */
-#define INBOX_PAUSE_BYTES (64 * 1024)
-
-/* Messages (or the rest of one) that came while a command was waiting. */
-struct inbox_item {
-    struct inbox_item *next;
-    size_t len;
-    bool whole; /* none of it has run yet */
-    char bytes[];
-};
-struct client_inbox {
-    struct inbox_item *first, **last;
-    size_t bytes;
-};
-
 /* --- birth and death -------------------------------------------------------------------------- */
 
 static void keep_headers(struct client *cl, const struct transport_request *r)
@@ -63,7 +48,7 @@ struct client *client_new(struct core *core, struct transport *t,
     cl->hub.outbox = &t->outbox;
     cl->hub.kind = t->kind;
     random_uuid(cl->hub.id);
-    list_init(&cl->flights);
+    list_init(&cl->claims);
     list_add_tail(&clients_of(cl)->unconnected, &cl->hub.in_user);
     if (core->script && hook_wants_headers(core->script))
         keep_headers(cl, request);
@@ -80,18 +65,6 @@ struct client *client_ref(struct client *cl)
     return cl;
 }
 
-static void inbox_free(struct client *cl)
-{
-    while (cl->inbox && cl->inbox->first) {
-        struct inbox_item *item = cl->inbox->first;
-
-        cl->inbox->first = item->next;
-        mem_free(item);
-    }
-    mem_free(cl->inbox);
-    cl->inbox = NULL;
-}
-
 void client_unref(struct client *cl)
 {
     if (--cl->refs > 0)
@@ -100,142 +73,9 @@ void client_unref(struct client *cl)
     CHECK(cl->hub.subs == NULL);
     limit_release(clients_of(cl)->limits, &cl->limit);
     caps_free(cl->caps);
-    inbox_free(cl);
+    client_drop_inbox(cl);
     mem_free(cl->texts);
     mem_free(cl);
-}
-
-/* --- messages in ------------------------------------------------------------------------------ */
-
-static void inbox_add(struct client *cl, struct str bytes, bool in_front)
-{
-    struct inbox_item *item = mem_alloc(sizeof *item + bytes.len);
-
-    if (cl->inbox == NULL) {
-        cl->inbox = mem_zalloc(sizeof *cl->inbox);
-        cl->inbox->last = &cl->inbox->first;
-    }
-    item->len = bytes.len;
-    item->whole = !in_front;
-    if (bytes.len > 0)
-        memcpy(item->bytes, bytes.ptr, bytes.len);
-    if (in_front) {
-        item->next = cl->inbox->first;
-        cl->inbox->first = item;
-        if (item->next == NULL)
-            cl->inbox->last = &item->next;
-    } else {
-        item->next = NULL;
-        *cl->inbox->last = item;
-        cl->inbox->last = &item->next;
-    }
-    cl->inbox->bytes += sizeof *item + bytes.len; /* empty ones count too */
-    if (cl->inbox->bytes > INBOX_PAUSE_BYTES && !cl->paused && cl->transport) {
-        cl->paused = true;
-        cl->transport->ops->pause(cl->transport);
-    }
-}
-
-static struct inbox_item *inbox_take(struct client *cl)
-{
-    struct inbox_item *item = cl->inbox ? cl->inbox->first : NULL;
-
-    if (item == NULL)
-        return NULL;
-    cl->inbox->first = item->next;
-    cl->inbox->bytes -= sizeof *item + item->len;
-    if (item->next == NULL) {
-        mem_free(cl->inbox);
-        cl->inbox = NULL;
-    }
-    return item;
-}
-
-static void refuse_message(struct client *cl, const char *cause)
-{
-    command_disconnect(cl, DISCONNECT_BAD_REQUEST, &(struct refusal){.cause = cause});
-}
-
-/* Runs the commands of a message until it ends, a command waits, or the client does. whole: none
- * of it has run yet, so it must hold a command. */
-static void run_message(struct client *cl, struct str rest, bool whole)
-{
-    struct clients *cs = clients_of(cl);
-    enum wire wire = kind_wire(cl->hub.kind);
-
-    while (!cl->busy && cl->state < CLIENT_UNUSABLE) {
-        struct str before = rest;
-        struct wire_command command;
-        enum err err = wire_next(wire, &rest, &cs->arena, &command);
-
-        if (err == OK)
-            command_run(cl, &command);
-        if (cl->again)
-            rest = before;
-        cl->again = false;
-        arena_reset(&cs->arena);
-        if (err == ERR_NOT_FOUND && whole)
-            refuse_message(cl, "the message is empty");
-        else if (err == ERR_SYNTAX)
-            refuse_message(cl, "the message is not a valid command");
-        if (err != OK)
-            return;
-        whole = false;
-    }
-    if (cl->busy && rest.len > 0 && !client_is_closing(cl))
-        inbox_add(cl, rest, true);
-}
-
-void client_receive(struct client *cl, struct str message)
-{
-    if (client_is_closing(cl))
-        return;
-    if (cl->busy || cl->running) {
-        inbox_add(cl, message, false);
-        return;
-    }
-    if (cl->state == CLIENT_UNUSABLE) {
-        refuse_message(cl, "a command after a failed connect");
-        return;
-    }
-    cl->running = true;
-    run_message(cl, message, true);
-    cl->running = false;
-}
-
-void client_wait(struct client *cl)
-{
-    CHECK(!cl->busy);
-    cl->busy = true;
-    client_ref(cl);
-}
-
-void client_wait_to_begin(struct client *cl)
-{
-    CHECK(cl->running);
-    client_wait(cl);
-    cl->again = true;
-}
-
-void client_resume(struct client *cl)
-{
-    struct inbox_item *item;
-
-    CHECK(cl->busy);
-    cl->busy = false;
-    if (!cl->running) { /* else the loop that called the command goes on by itself */
-        cl->running = true;
-        while (!cl->busy && cl->state < CLIENT_UNUSABLE && (item = inbox_take(cl)) != NULL) {
-            run_message(cl, str_of(item->bytes, item->len), item->whole);
-            mem_free(item);
-        }
-        cl->running = false;
-    }
-    if (cl->paused && cl->transport && (cl->inbox == NULL || cl->inbox->bytes < 1024)) {
-        cl->paused = false;
-        cl->transport->ops->resume(cl->transport);
-    }
-    client_unref(cl);
 }
 
 void client_alive(struct client *cl)
@@ -360,6 +200,10 @@ void client_write_failed(struct client *cl, enum err why)
         client_log_refusal(cl, DISCONNECT_SLOW,
                            &(struct refusal){.cause = "the client reads too slowly",
                                              .option = STR("client.queue_max_size")});
+    else if (why == ERR_EXPIRED)
+        client_log_refusal(cl, DISCONNECT_WRITE_ERROR,
+                           &(struct refusal){.cause = "nothing could be written in time",
+                                             .option = STR("websocket.write_timeout")});
     client_disconnect_code(cl, why == ERR_LIMIT ? DISCONNECT_SLOW : DISCONNECT_WRITE_ERROR);
 }
 

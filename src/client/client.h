@@ -4,10 +4,11 @@
  *     opened ──connect──► connecting ──ok──► connected ──► closing
  *        └─ stale                └─ error ─► unusable ─────────┘
  *
- * Commands run one at a time: while one waits for a home or a hook, the next ones queue. A client
- * that is to end is only marked; the end itself comes at the end of the turn, so nobody who holds
- * a client or walks a list of them is surprised. Memory is counted: whoever waits holds a
- * reference, and must look at client_is_closing afterwards. */
+ * Commands begin in their order. While one waits for a home or a hook, the next ones queue, unless
+ * client.concurrency lets several wait at once (client/receive.c). A client that is to end is only
+ * marked; the end itself comes at the end of the turn, so nobody who holds a client or walks a list
+ * of them is surprised. Memory is counted: whoever waits holds a reference, and must look at
+ * client_is_closing afterwards. */
 #pragma once
 
 #include "client/caps.h"
@@ -42,8 +43,8 @@ struct client {
     struct core *core;
     struct transport *transport; /* NULL once the connection is gone */
     struct client_texts *texts;
-    struct client_inbox *inbox;         /* messages that wait for the command in progress */
-    struct list flights;                /* subscribes on their way, struct flight */
+    struct client_inbox *inbox;         /* messages that wait for commands in progress */
+    struct list claims;                 /* subscribes under way, struct subscribe_claim */
     struct timer timer;                 /* the next of the times below */
     uint64_t ping_ms, pong_ms, tick_ms; /* when: next ping, pong overdue, maintenance; 0: never */
     int64_t expire_at;                  /* Unix seconds; 0: never */
@@ -51,9 +52,9 @@ struct client {
     struct caps *caps;                  /* what it may do beyond the rules; NULL for most */
     struct client **view; /* Lua's view of us, which holds this pointer; cleared when we go */
     uint32_t refs;
+    uint16_t waiting; /* commands */
     uint8_t state;
-    bool busy;          /* a command waits */
-    bool again;         /* it has not begun, and is to be read again */
+    bool blocked;       /* a command waits to begin, and is to be read again */
     bool running;       /* inside its command loop */
     bool paused;        /* the transport was told to stop reading */
     bool refreshing;    /* the refresh hook was asked */
@@ -142,13 +143,16 @@ struct refusal {
 };
 void client_log_refusal(const struct client *cl, uint32_t code, const struct refusal *why);
 
-/* --- a command's life --- */
+/* --- a command's life (client/receive.c) --- */
 
-/* The command waits for somebody: later ones queue until client_resume. Takes a reference. */
+/* The command waits for somebody: when no more may, later ones queue. Takes a reference. */
 void client_wait(struct client *cl);
 void client_resume(struct client *cl); /* gives it back */
-/* The same for a command that has done nothing yet: after client_resume it runs from its start. */
+/* A command that has done nothing yet waits, and everything behind it: after client_begin it runs
+ * from its start. Both as above. */
 void client_wait_to_begin(struct client *cl);
+void client_begin(struct client *cl);
+void client_drop_inbox(struct client *cl); /* what waits is forgotten */
 
 /* --- what may it do --- */
 

@@ -12,6 +12,7 @@ enum { FLAG_REJECT_UNRECOVERED = 2 };
 /* The command while a hook is asked; strings in text. */
 struct asking {
     struct pending *pending;
+    struct subscribe_claim *claim;
     const struct settings *settings; /* plan.ns lives in them */
     struct subscribe_plan plan;
     struct subscribe_wish wish;
@@ -66,67 +67,56 @@ static void on_subscribed(void *arg, enum err err, const struct subscribe_plan *
 
 /* --- decided ---------------------------------------------------------------------------------- */
 
-/* Allowed; from here on only time and limits can refuse. Ends the pending command if they do. */
-static void start(struct pending *p, struct asking *a)
+/* Allowed; from here on only time can refuse. True: it goes to the home, which ends the pending
+ * command. */
+static bool start(struct pending *p, struct asking *a)
 {
     struct subscribe_plan *plan = &a->plan;
-    enum err err;
 
     if (plan->expire_at > 0 && plan->expire_at <= clock_wall_ms() / 1000) {
         refuse(p->cl, p->id, ERROR_EXPIRED, plan->channel, "the subscription's expiry has passed",
                STR_NONE);
-        pending_end(p);
-        return;
+        return false;
     }
     if (a->filter_fault) {
         refuse(p->cl, p->id, ERROR_BAD_REQUEST, plan->channel, a->filter_fault,
                STR("allow_tags_filter"));
-        pending_end(p);
-        return;
+        return false;
     }
     subscribe_decide(p->cl, plan, a->who | WHO_SUBSCRIBED, &a->wish);
-    err = subscribe_start(p->cl, plan, on_subscribed, p);
-    if (err == OK) {
-        plan->filter = NULL; /* taken */
-        return;
-    }
-    refuse(p->cl, p->id, err == ERR_EXISTS ? ERROR_ALREADY_SUBSCRIBED : ERROR_LIMIT_EXCEEDED,
-           plan->channel, "another subscribe came first", STR_NONE);
-    pending_end(p);
+    subscribe_start(a->claim, plan, on_subscribed, p);
+    plan->filter = NULL; /* taken */
+    return true;
 }
 
-static void decide_by_rules(struct pending *p, struct asking *a)
+static bool decide_by_rules(struct pending *p, struct asking *a)
 {
     const struct settings *s = a->settings;
 
-    if (a->by_token || settings_allows(a->plan.ns, a->who, ACTION_SUBSCRIBE)) {
-        start(p, a);
-        return;
-    }
+    if (a->by_token || settings_allows(a->plan.ns, a->who, ACTION_SUBSCRIBE))
+        return start(p, a);
     if (client_may(p->cl, a->plan.ns, a->who, ACTION_SUBSCRIBE, a->plan.channel)) {
         a->plan.flags |= SUB_BY_CAPS;
-        start(p, a);
-        return;
+        return start(p, a);
     }
     command_refuse(p->cl, p->id, ERROR_PERMISSION_DENIED,
                    &(struct refusal){
                        .cause_text = settings_denied_cause(s, a->plan.ns, a->who, ACTION_SUBSCRIBE),
                        .option = settings_denied_option(s, a->plan.ns, a->who, ACTION_SUBSCRIBE),
                        .channel = a->plan.channel});
-    pending_end(p);
+    return false;
 }
 
 static void on_hook(void *arg, const struct hook_verdict *v)
 {
     struct asking *a = arg;
     struct pending *p = a->pending;
+    bool started = false;
 
-    if (!pending_alive(p)) {
-        pending_end(p);
-    } else {
+    if (pending_alive(p)) {
         switch (v->outcome) {
         case VERDICT_NIL:
-            decide_by_rules(p, a);
+            started = decide_by_rules(p, a);
             break;
         case VERDICT_ALLOW:
             if (v->info.len > 0)
@@ -137,19 +127,21 @@ static void on_hook(void *arg, const struct hook_verdict *v)
                 a->plan.expire_at = v->expire_at;
             if (v->override.len > 0)
                 a->wish.override = v->override;
-            start(p, a);
+            started = start(p, a);
             break;
         case VERDICT_REFUSE:
             refuse(p->cl, p->id, ERROR_PERMISSION_DENIED, a->plan.channel, "the hook said no",
                    STR("hooks.subscribe"));
-            pending_end(p);
             break;
         case VERDICT_ERROR:
         case VERDICT_DISCONNECT:
             command_refuse_verdict(p->cl, p->id, a->plan.channel, v);
-            pending_end(p);
             break;
         }
+    }
+    if (!started) {
+        subscribe_give_up(a->claim);
+        pending_end(p);
     }
     filter_free(a->plan.filter);
     settings_unref(a->settings);
@@ -204,8 +196,9 @@ static bool check_token(struct client *cl, uint32_t id, const struct wire_subscr
     return true;
 }
 
+/* The form, and what can be said without asking; true: the channel is claimed. */
 static bool check_request(struct client *cl, uint32_t id, const struct wire_subscribe_request *r,
-                          struct channel_parts *parts)
+                          struct channel_parts *parts, struct subscribe_claim **claim)
 {
     int64_t max = cl->core->settings->channel_max_length;
     enum err err;
@@ -221,23 +214,24 @@ static bool check_request(struct client *cl, uint32_t id, const struct wire_subs
                STR("channel.max_length"));
         return false;
     }
-    err = subscribe_may_start(cl, r->channel);
+    err = subscribe_claim(cl, r->channel, claim);
     if (err != OK) {
         bool exists = err == ERR_EXISTS;
 
         refuse(cl, id, exists ? ERROR_ALREADY_SUBSCRIBED : ERROR_LIMIT_EXCEEDED, r->channel,
-               exists ? "subscribed already" : "the connection has too many channels",
+               exists ? "subscribed already, or about to be"
+                      : "the connection has too many channels",
                exists ? STR_NONE : STR("client.channel_limit"));
         return false;
     }
-    if (!command_channel(cl, id, r->channel, parts))
-        return false;
-    if (r->type != 0) {
+    if (command_channel(cl, id, r->channel, parts)) {
+        if (r->type == 0)
+            return true;
         refuse(cl, id, r->type == 4 ? ERROR_NOT_AVAILABLE : ERROR_PERMISSION_DENIED, r->channel,
                "the namespace has no such subscription type", STR_NONE);
-        return false;
     }
-    return true;
+    subscribe_give_up(*claim);
+    return false;
 }
 
 /* No right that a hook could give: private without token, or on nobody's list. */
@@ -303,17 +297,21 @@ void cmd_subscribe(struct client *cl, const struct wire_command *command)
         .delta = r->delta.len > 0,
         .since = {r->offset, r->epoch},
     };
+    struct subscribe_claim *claim;
     struct channel_parts parts;
     struct asking *a;
 
-    if (!check_request(cl, command->id, r, &parts))
+    if (!check_request(cl, command->id, r, &parts, &claim))
         return;
     plan.ns = parts.ns;
     if (hook_is_set(script, (unsigned)parts.ns->index, HOOK_SUB_REFRESH))
         plan.flags &= ~(uint32_t)SUB_CLIENT_REFRESH; /* the server renews it */
-    if (r->token.len > 0 && !check_token(cl, command->id, r, &plan, &wish))
+    if (r->token.len > 0 && !check_token(cl, command->id, r, &plan, &wish)) {
+        subscribe_give_up(claim);
         return;
+    }
     a = asking_new(cl, &plan, &wish);
+    a->claim = claim;
     a->plan.filter = make_filter(parts.ns, r->tf, &a->filter_fault);
     a->by_token = r->token.len > 0;
     a->who = client_who(cl, &parts, r->channel);
@@ -333,24 +331,4 @@ void cmd_subscribe(struct client *cl, const struct wire_command *command)
         return;
     }
     on_hook(a, &(struct hook_verdict){.outcome = VERDICT_NIL});
-}
-
-/* --- unsubscribe ------------------------------------------------------------------------------ */
-
-void cmd_unsubscribe(struct client *cl, const struct wire_command *command)
-{
-    struct str channel = command->unsubscribe->channel;
-    struct subscription *sub;
-
-    if (channel.len == 0) {
-        command_disconnect(cl, DISCONNECT_BAD_REQUEST,
-                           &(struct refusal){.cause = "the channel is missing"});
-        return;
-    }
-    sub = hub_find(&cl->hub, channel);
-    if (sub)
-        subscribe_leave(cl, sub, UNSUBSCRIBE_BY_CLIENT, codes_unsubscribe(UNSUBSCRIBE_BY_CLIENT),
-                        false);
-    client_reply(cl, &(struct wire_reply){.id = command->id,
-                                          .unsubscribe = &(struct wire_unsubscribe_result){}});
 }

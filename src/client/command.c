@@ -41,10 +41,11 @@ static void refuse_limited(struct client *cl, const struct wire_command *command
 
 static void on_key(void *arg)
 {
-    client_resume(arg);
+    client_begin(arg);
 }
 
-/* A token whose key has to be fetched first keeps its command from beginning. False: it waits. */
+/* A token whose key has to be fetched first keeps its command from beginning; so does a subscribe
+ * under way an unsubscribe. False: it waits. */
 static bool may_begin(struct client *cl, enum method method, const struct wire_command *command)
 {
     enum jwt_kind kind = JWT_SUBSCRIPTION;
@@ -58,6 +59,8 @@ static bool may_begin(struct client *cl, enum method method, const struct wire_c
         token = command->subscribe->token;
     else if (method == METHOD_SUB_REFRESH)
         token = command->sub_refresh->token;
+    else if (method == METHOD_UNSUBSCRIBE)
+        return cmd_unsubscribe_may_begin(cl, command->unsubscribe->channel);
     if (method == METHOD_CONNECT || method == METHOD_REFRESH)
         kind = JWT_CONNECTION;
     if (token.len == 0 || auth_ready(cl, kind, token, on_key, cl))

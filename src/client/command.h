@@ -13,6 +13,9 @@ void command_run(struct client *cl, const struct wire_command *command);
 command_fn cmd_connect, cmd_subscribe, cmd_unsubscribe, cmd_publish, cmd_presence,
     cmd_presence_stats, cmd_history, cmd_rpc, cmd_send, cmd_refresh, cmd_sub_refresh;
 
+/* False: it waits for the subscribe of its channel, and then begins from its start. */
+bool cmd_unsubscribe_may_begin(struct client *cl, struct str channel);
+
 /* Answers command `id` with an error, and logs why. */
 void command_refuse(struct client *cl, uint32_t id, enum client_error code,
                     const struct refusal *why);

@@ -192,17 +192,19 @@ void connecting_subscribe(struct connecting *c, void (*on_done)(struct connectin
         struct connecting_channel *ch = &c->channels[i];
         struct subscribe_wish wish = wish_for(c, ch);
         struct arrival *arrival = arena_alloc(&c->arena, sizeof *arrival);
+        struct subscribe_claim *claim;
         struct channel_parts parts;
         enum err err = channel_resolve(c->settings, ch->plan.channel, &parts);
 
         *arrival = (struct arrival){ch, on_done};
+        if (err == OK)
+            err = subscribe_claim(c->cl, ch->plan.channel, &claim);
         if (err == OK) {
             ch->plan.was_recovering = wish.recover;
             subscribe_decide(c->cl, &ch->plan,
                              client_who(c->cl, &parts, ch->plan.channel) | WHO_SUBSCRIBED, &wish);
-            err = subscribe_start(c->cl, &ch->plan, on_subscribed, arrival);
-        }
-        if (err != OK) {
+            subscribe_start(claim, &ch->plan, on_subscribed, arrival);
+        } else {
             c->err = err;
             c->missing--;
         }

@@ -71,6 +71,7 @@ static void order_subscribe(struct client *cl, const struct control_order *order
     };
     struct channel_parts parts;
     struct subscription *sub = hub_find(&cl->hub, s->channel);
+    struct subscribe_claim *claim;
     enum err err;
 
     if (channel_resolve(cl->core->settings, s->channel, &parts) != OK)
@@ -78,18 +79,17 @@ static void order_subscribe(struct client *cl, const struct control_order *order
     if (sub) /* replaced by what the server wants now */
         subscribe_leave(cl, sub, UNSUBSCRIBE_SERVER, STR_NONE, false);
     plan.ns = parts.ns;
-    subscribe_decide(cl, &plan, client_who(cl, &parts, s->channel) | WHO_SUBSCRIBED, &wish);
-    err = subscribe_start(cl, &plan, on_subscribed, client_ref(cl));
-    if (err == OK)
-        return;
-    if (err == ERR_LIMIT) {
+    err = subscribe_claim(cl, s->channel, &claim);
+    if (err == OK) {
+        subscribe_decide(cl, &plan, client_who(cl, &parts, s->channel) | WHO_SUBSCRIBED, &wish);
+        subscribe_start(claim, &plan, on_subscribed, client_ref(cl));
+    } else if (err == ERR_LIMIT) {
         client_log_refusal(cl, DISCONNECT_CHANNEL_LIMIT,
                            &(struct refusal){.cause = "the connection has too many channels",
                                              .option = STR("client.channel_limit"),
                                              .channel = s->channel});
         client_disconnect_code(cl, DISCONNECT_CHANNEL_LIMIT);
     }
-    client_unref(cl);
 }
 
 /* --- the others --- */

@@ -1,18 +1,27 @@
 #include "client/subscribe.h"
 
+#include "base/check.h"
 #include "base/mem.h"
 #include "codec/json.h"
 #include "core/encode.h"
 
-/* A subscribe on its way to the channel's home; holds a reference of the client. */
-struct flight {
+struct subscribe_claim {
     struct list in_client;
     struct client *cl;
-    struct subscribe_plan plan;      /* strings in text */
-    const struct settings *settings; /* what plan.ns belongs to */
+    bool cancelled; /* the server changed its mind */
+    subscribe_over_fn *on_over;
+    void *on_over_arg;
+    size_t channel_len;
+    char channel[];
+};
+
+/* A subscribe on its way to the channel's home. */
+struct flight {
+    struct subscribe_claim *claim;
+    struct client *cl;          /* a reference */
+    struct subscribe_plan plan; /* strings in text, and the claim's channel; no ns any more */
     subscribe_done_fn *fn;
     void *arg;
-    bool cancelled;
     char text[];
 };
 
@@ -26,6 +35,83 @@ struct stream_options subscribe_stream(const struct settings *s, const struct ns
         .meta_ttl_ms =
             o->history_meta_ttl_ms > 0 ? o->history_meta_ttl_ms : s->channel_history_meta_ttl_ms,
     };
+}
+
+/* --- claims ----------------------------------------------------------------------------------- */
+
+static struct str claim_channel(const struct subscribe_claim *claim)
+{
+    return str_of(claim->channel, claim->channel_len);
+}
+
+struct subscribe_claim *subscribe_under_way(const struct client *cl, struct str channel)
+{
+    list_each (&cl->claims, it) {
+        struct subscribe_claim *claim = container_of(it, struct subscribe_claim, in_client);
+
+        if (str_eq(claim_channel(claim), channel))
+            return claim;
+    }
+    return NULL;
+}
+
+static size_t claim_count(const struct client *cl)
+{
+    size_t n = 0;
+
+    list_each (&cl->claims, it)
+        n++;
+    return n;
+}
+
+enum err subscribe_claim(struct client *cl, struct str channel, struct subscribe_claim **out)
+{
+    int64_t limit = cl->core->settings->client_channel_limit;
+    struct subscribe_claim *claim;
+
+    if (hub_find(&cl->hub, channel) || subscribe_under_way(cl, channel))
+        return ERR_EXISTS;
+    if (limit >= 0 && (int64_t)(cl->hub.sub_count + claim_count(cl)) >= limit)
+        return ERR_LIMIT;
+    claim = mem_zalloc(sizeof *claim + channel.len);
+    claim->cl = cl;
+    claim->channel_len = channel.len;
+    memcpy(claim->channel, channel.ptr, channel.len);
+    list_add_tail(&cl->claims, &claim->in_client);
+    *out = claim;
+    return OK;
+}
+
+/* Whoever waits for its end may enter the client again, so this comes last. */
+static void claim_end(struct subscribe_claim *claim)
+{
+    subscribe_over_fn *fn = claim->on_over;
+    void *arg = claim->on_over_arg;
+
+    mem_free(claim);
+    if (fn)
+        fn(arg);
+}
+
+void subscribe_give_up(struct subscribe_claim *claim)
+{
+    list_del(&claim->in_client);
+    claim_end(claim);
+}
+
+void subscribe_when_over(struct subscribe_claim *claim, subscribe_over_fn *fn, void *arg)
+{
+    CHECK(fn == NULL || claim->on_over == NULL);
+    claim->on_over = fn;
+    claim->on_over_arg = arg;
+}
+
+void subscribe_cancel(struct client *cl, struct str channel)
+{
+    struct subscribe_claim *claim = subscribe_under_way(cl, channel);
+
+    if (claim)
+        claim->cancelled = true;
 }
 
 /* --- deciding --------------------------------------------------------------------------------- */
@@ -150,7 +236,7 @@ static void on_subscribed(void *arg, enum err err, const struct subscribe_answer
     struct client *cl = f->cl;
     struct subscription *sub = NULL;
 
-    list_del(&f->in_client);
+    list_del(&f->claim->in_client);
     if (err == OK && client_is_closing(cl)) {
         undo(f);
         err = ERR_CLOSED;
@@ -159,52 +245,21 @@ static void on_subscribed(void *arg, enum err err, const struct subscribe_answer
         sub = enter(f, answer);
     f->fn(f->arg, err, &f->plan, answer, sub);
     /* fn went on with the next commands, which may have left already */
-    if (sub && f->cancelled && (sub = hub_find(&cl->hub, f->plan.channel)) != NULL)
+    if (sub && f->claim->cancelled && (sub = hub_find(&cl->hub, f->plan.channel)) != NULL)
         subscribe_leave(cl, sub, UNSUBSCRIBE_SERVER, codes_unsubscribe(UNSUBSCRIBE_SERVER), true);
+    claim_end(f->claim);
     filter_free(f->plan.filter);
-    settings_unref(f->settings);
     client_unref(cl);
     mem_free(f);
 }
 
 /* --- starting --------------------------------------------------------------------------------- */
 
-static struct flight *flight_find(const struct client *cl, struct str channel)
+void subscribe_start(struct subscribe_claim *claim, const struct subscribe_plan *plan,
+                     subscribe_done_fn *fn, void *arg)
 {
-    list_each (&cl->flights, it) {
-        struct flight *f = container_of(it, struct flight, in_client);
-
-        if (str_eq(f->plan.channel, channel))
-            return f;
-    }
-    return NULL;
-}
-
-static size_t flight_count(const struct client *cl)
-{
-    size_t n = 0;
-
-    list_each (&cl->flights, it)
-        n++;
-    return n;
-}
-
-enum err subscribe_may_start(struct client *cl, struct str channel)
-{
-    int64_t limit = cl->core->settings->client_channel_limit;
-
-    if (hub_find(&cl->hub, channel) || flight_find(cl, channel))
-        return ERR_EXISTS;
-    if (limit >= 0 && (int64_t)(cl->hub.sub_count + flight_count(cl)) >= limit)
-        return ERR_LIMIT;
-    return OK;
-}
-
-enum err subscribe_start(struct client *cl, const struct subscribe_plan *plan,
-                         subscribe_done_fn *fn, void *arg)
-{
+    struct client *cl = claim->cl;
     const struct settings *s = cl->core->settings;
-    enum err err = subscribe_may_start(cl, plan->channel);
     struct subscribe_request request = {
         .channel = plan->channel,
         .stream = subscribe_stream(s, plan->ns),
@@ -217,36 +272,22 @@ enum err subscribe_start(struct client *cl, const struct subscribe_plan *plan,
         .recovery_limit = s->client_recovery_max_publication_limit,
         .filter = plan->filter,
     };
-    struct flight *f;
-    char *at;
+    struct flight *f =
+        mem_alloc(sizeof *f + plan->since.epoch.len + plan->chan_info.len + plan->data.len);
+    char *at = f->text;
 
-    if (err != OK)
-        return err;
-    f = mem_alloc(sizeof *f + plan->channel.len + plan->since.epoch.len + plan->chan_info.len +
-                  plan->data.len);
-    at = f->text;
+    f->claim = claim;
     f->cl = client_ref(cl);
-    f->settings = settings_ref(s);
     f->plan = *plan;
-    f->plan.channel = str_put(&at, plan->channel);
+    f->plan.ns = NULL; /* a reload may come first */
+    f->plan.channel = claim_channel(claim);
     f->plan.since.epoch = str_put(&at, plan->since.epoch);
     f->plan.chan_info = str_put(&at, plan->chan_info);
     f->plan.data = str_put(&at, plan->data);
     f->fn = fn;
     f->arg = arg;
-    f->cancelled = false;
-    list_add_tail(&cl->flights, &f->in_client);
     enter_home_entry(cl, plan, &request.entry);
     home_subscribe(cl->core, &request, on_subscribed, f);
-    return OK;
-}
-
-void subscribe_cancel(struct client *cl, struct str channel)
-{
-    struct flight *f = flight_find(cl, channel);
-
-    if (f)
-        f->cancelled = true;
 }
 
 /* --- the result ------------------------------------------------------------------------------- */

@@ -31,17 +31,27 @@ struct subscribe_wish {
 void subscribe_decide(const struct client *cl, struct subscribe_plan *plan, unsigned who,
                       const struct subscribe_wish *wish);
 
+/* A subscribe under way, from the command or the server's order until its answer: meanwhile nobody
+ * else begins one to the channel. Whoever holds it holds a reference of the client, too. */
+struct subscribe_claim;
+/* ERR_EXISTS: subscribed, or under way. ERR_LIMIT: client.channel_limit. */
+enum err subscribe_claim(struct client *cl, struct str channel,
+                         struct subscribe_claim **out) NODISCARD;
+void subscribe_give_up(struct subscribe_claim *claim); /* it came to nothing */
+struct subscribe_claim *subscribe_under_way(const struct client *cl, struct str channel);
+/* fn is called once, when the claim has come to its end, and the next command may begin there.
+ * Only one can wait; NULL: nobody does any more. */
+typedef void subscribe_over_fn(void *arg);
+void subscribe_when_over(struct subscribe_claim *claim, subscribe_over_fn *fn, void *arg);
+
 /* OK: sub is entered and answer says where it begins. Otherwise sub is NULL: ERR_CLOSED when the
  * client went away meanwhile, ERR_EXPIRED for require_recovered, or the engine's error. Called
  * exactly once, never inline; answer and plan are borrowed. */
 typedef void subscribe_done_fn(void *arg, enum err err, const struct subscribe_plan *plan,
                                const struct subscribe_answer *answer, struct subscription *sub);
-/* ERR_EXISTS: subscribed, or on its way. ERR_LIMIT: client.channel_limit. Then fn is not called and
- * plan->filter stays the caller's. */
-enum err subscribe_start(struct client *cl, const struct subscribe_plan *plan,
-                         subscribe_done_fn *fn, void *arg) NODISCARD;
-/* Could it start? */
-enum err subscribe_may_start(struct client *cl, struct str channel) NODISCARD;
+/* Takes the claim, whose channel is the plan's, and plan->filter. */
+void subscribe_start(struct subscribe_claim *claim, const struct subscribe_plan *plan,
+                     subscribe_done_fn *fn, void *arg);
 
 /* The result as the wire wants it; false: a recovered publication does not fit a JSON client.
  * Borrows; lists are in the arena. */
@@ -51,7 +61,7 @@ bool subscribe_result(const struct client *cl, struct arena *a, const struct sub
 /* Leaves: home and hooks are told, sub is freed. push: the client is told too (code >= 2000). */
 void subscribe_leave(struct client *cl, struct subscription *sub, uint32_t code, struct str reason,
                      bool push);
-/* A subscribe on its way to channel is undone when it arrives. */
+/* A subscribe under way to channel is undone when it arrives. */
 void subscribe_cancel(struct client *cl, struct str channel);
 /* Leaves all, for the end of a connection. */
 void subscribe_leave_all(struct client *cl);

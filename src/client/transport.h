@@ -59,5 +59,6 @@ void client_alive(struct client *cl);
 /* code and reason: what the peer said, or 3000 with an empty reason. Frees the client sooner or
  * later; t must not be touched by it any more. */
 void client_transport_closed(struct client *cl, uint32_t code, struct str reason);
-/* The outbox went over client.queue_max_size (ERR_LIMIT → 3008) or broke (ERR_CLOSED). */
+/* The outbox went over client.queue_max_size (ERR_LIMIT → 3008), could not be written in time
+ * (ERR_EXPIRED → 3009), or broke (ERR_CLOSED → 3009). */
 void client_write_failed(struct client *cl, enum err why);

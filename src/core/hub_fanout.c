@@ -1,5 +1,6 @@
 /* From one publication to many outboxes: encoded once per kind of wire and form, then per
  * subscriber a position check and one push. */
+#include "base/clock.h"
 #include "codec/fossil.h"
 #include "core/encode.h"
 #include "core/hub_types.h"
@@ -142,6 +143,23 @@ static void fanout_end(struct fanout *f)
         buf_deinit(&hub->patch);
 }
 
+/* Was it longer on its way than client.channel_position_max_time_lag allows? */
+static bool is_late(const struct hub *hub, const struct publication *p)
+{
+    int64_t max = hub->core->settings->client_channel_position_max_time_lag_ms;
+
+    return max > 0 && clock_wall_ms() - p->time_ms > max;
+}
+
+/* What came so late counts as a gap: nothing is delivered to those who watch their position. */
+static void lose_positions(struct hub *hub, const struct hub_channel *ch)
+{
+    for (uint32_t i = 0; i < ch->count; i++) {
+        if (ch->subs[i]->flags & SUB_POSITIONED)
+            hub->ops->insufficient(ch->subs[i]->client, ch->subs[i]);
+    }
+}
+
 void hub_fanout(struct hub *hub, struct publication *p, const struct publication *previous)
 {
     struct map_node *node = map_get_hashed(&hub->channels, p->channel, p->hash);
@@ -155,6 +173,8 @@ void hub_fanout(struct hub *hub, struct publication *p, const struct publication
     ch = container_of(node, struct hub_channel, by_name);
     if (p->offset > 0)
         epoch = hub_epoch_number(ch, publication_epoch(p));
+    if (p->offset > 0 && is_late(hub, p))
+        lose_positions(hub, ch);
     for (uint32_t i = 0; i < ch->count; i++) {
         struct subscription *sub = ch->subs[i];
 

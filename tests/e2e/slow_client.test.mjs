@@ -6,21 +6,18 @@ import { frameBytes } from "./lib/tcp.mjs";
 import { userToken } from "./lib/token.mjs";
 import { sleep } from "./lib/wait.mjs";
 
-test("a client that does not read", async (t) => {
-  const server = await startServer(t, {
-    config: {
-      client: { queue_max_size: "64K" },
-      hooks: {
-        disconnect: lua(`function(client, reason)
-          if client.user == "slow" then perigee.publish { channel = "audit", data = reason.code } end
-        end`),
-      },
-    },
-  });
+/** Tells the channel "audit" why the user "slow" was ended. */
+const audit = {
+  disconnect: lua(`function(client, reason)
+    if client.user == "slow" then perigee.publish { channel = "audit", data = reason.code } end
+  end`),
+};
+
+/** A healthy client in "flood" and "audit", and one in "flood" that does not read. */
+async function flooded(server) {
   const healthy = await server.connect("healthy");
   await healthy.subscribe("flood");
   await healthy.subscribe("audit");
-
   const slow = await server.tcp();
   await slow.upgrade();
   const commands = [
@@ -32,6 +29,12 @@ test("a client that does not read", async (t) => {
     await slow.frame();
   }
   slow.socket.pause();
+  return { healthy, slow };
+}
+
+test("a client that does not read", async (t) => {
+  const server = await startServer(t, { config: { client: { queue_max_size: "64K" }, hooks: audit } });
+  const { healthy, slow } = await flooded(server);
 
   let published = 0;
   const text = "x".repeat(32 * 1024);
@@ -66,4 +69,20 @@ test("a client that does not read", async (t) => {
     client.ws.resume();
     for (let n = 1; n <= 50; n++) assert.equal((await client.push("pub", "flood2")).data.n, n);
   });
+});
+
+test("a client to whom nothing gets out for websocket.write_timeout is closed with 3009", async (t) => {
+  const server = await startServer(t, {
+    config: { client: { queue_max_size: "64M" }, websocket: { write_timeout: "300ms" }, hooks: audit },
+  });
+  const { healthy, slow } = await flooded(server);
+  const text = "x".repeat(60 * 1024);
+
+  for (let n = 1; n <= 200; n++) await server.publish("flood", { n, text });
+  assert.equal((await healthy.push("pub", "audit")).data, 3009);
+  await server.logged(/"code":3009.*websocket\.write_timeout/);
+  slow.socket.resume();
+  assert.equal(await slow.closeCode(), 3009, "what was in flight ends at a frame, and the close frame follows");
+  slow.destroy();
+  await healthy.assertAlive();
 });

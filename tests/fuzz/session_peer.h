@@ -54,12 +54,12 @@ static struct str peer_channel_of(const struct wire_command *c, enum method meth
     }
 }
 
-/* A reply to this id could be of two commands, one of which need not be answered. */
+/* A reply to one of these ids could be of two commands. */
 static bool peer_is_ambiguous(const struct peer *p)
 {
     for (size_t i = 0; i < p->waiting_count; i++) {
-        for (size_t k = 0; k < p->waiting_count && p->waiting[i].may_stay_silent; k++) {
-            if (k != i && p->waiting[k].id == p->waiting[i].id)
+        for (size_t k = 0; k < i; k++) {
+            if (p->waiting[k].id == p->waiting[i].id)
                 return true;
         }
     }

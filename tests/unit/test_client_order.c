@@ -14,12 +14,15 @@ static const char config[] =
     "  client = {\n"
     "    token = { hmac_secret_key = 'secret' },\n"
     "    allow_anonymous_connect_without_token = true,\n"
+    "    channel_position_max_time_lag = '1s',\n"
     "  },\n"
     "  hooks = { connect = function(ctx) if ctx.data and ctx.data.slow then perigee.sleep(1) end\n"
     "    if ctx.data and ctx.data.no then return perigee.error(1000, 'no') end end },\n"
     "  channel = { without_namespace = { allow_subscribe_for_client = true,\n"
     "    allow_publish_for_client = true, allow_subscribe_for_anonymous = true,\n"
-    "    history_size = 5, history_ttl = '60s', force_recovery = true } },\n"
+    "    history_size = 5, history_ttl = '60s', force_recovery = true },\n"
+    "    namespaces = { plain = { allow_subscribe_for_client = true,\n"
+    "      history_size = 5, history_ttl = '60s' } } },\n"
     "  rpc = { slow = function(client, data) perigee.sleep(1) return data end,\n"
     "    fast = function(client, data) return data end,\n"
     "    broken = function() error 'oops' end },\n"
@@ -243,6 +246,46 @@ static void a_lost_position_unsubscribes_once(void **state)
     loopback_close(l);
 }
 
+/* Published now, delivered after ms. */
+static void publish_late(const char *channel, uint64_t ms)
+{
+    struct publication *p = publication_new(&(struct publication_source){
+        .channel = str_from(channel), .data = STR("1"), .data_is_json = true});
+    struct publish_request request = {.stream = {5, 60000, 3600000}};
+
+    world_mono_ms += ms;
+    home_publish(core, p, &request, NULL, NULL);
+    world_turn();
+}
+
+static void a_publication_that_was_too_long_on_its_way_loses_the_position(void **state)
+{
+    struct loopback *l = loopback_connected("me", KIND_WS_JSON, "7");
+
+    loopback_expect(l, "{\"id\":2,\"subscribe\":{\"channel\":\"x\"}}",
+                    "{\"id\":2,\"subscribe\":{\"recoverable\":true,\"epoch\":\"E\","
+                    "\"positioned\":true}}");
+    publish_late("x", 1000);
+    loopback_said(l, "{\"push\":{\"channel\":\"x\",\"pub\":{\"data\":1,\"offset\":1,"
+                     "\"epoch\":\"E\"}}}");
+    publish_late("x", 1001);
+    loopback_said(l, "{\"push\":{\"channel\":\"x\",\"unsubscribe\":{\"code\":2500,"
+                     "\"reason\":\"insufficient state\"}}}");
+    loopback_close(l);
+}
+
+static void who_watches_no_position_gets_late_ones_too(void **state)
+{
+    struct loopback *l = loopback_connected("me", KIND_WS_JSON, "7");
+
+    loopback_expect(l, "{\"id\":2,\"subscribe\":{\"channel\":\"plain:x\"}}",
+                    "{\"id\":2,\"subscribe\":{}}");
+    publish_late("plain:x", 5000);
+    loopback_said(l, "{\"push\":{\"channel\":\"plain:x\",\"pub\":{\"data\":1,\"offset\":1,"
+                     "\"epoch\":\"E\"}}}");
+    loopback_close(l);
+}
+
 /* --- the clock -------------------------------------------------------------------------------- */
 
 static void who_never_connects_is_stale_after_ten_seconds(void **state)
@@ -450,6 +493,8 @@ int main(void)
         TEST(the_server_unsubscribes_what_is_still_on_its_way),
         TEST(the_client_and_the_server_may_both_unsubscribe_it),
         TEST(a_lost_position_unsubscribes_once),
+        TEST(a_publication_that_was_too_long_on_its_way_loses_the_position),
+        TEST(who_watches_no_position_gets_late_ones_too),
         TEST(who_never_connects_is_stale_after_ten_seconds),
         TEST(a_ping_wants_its_pong_in_time),
         TEST(an_expired_connection_ends_after_its_grace),

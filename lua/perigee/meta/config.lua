@@ -140,9 +140,9 @@
 ---@field channel_limit? integer Channels of one connection; -1: no limit.
 ---@field queue_max_size? integer|string Bytes that may wait for one slow connection before it is closed (3008).
 ---@field presence_update_interval? number|string How often presence is renewed and subscriptions are looked at.
----@field concurrency? integer Commands of one connection processed at once; 0 and 1: in order.
+---@field concurrency? integer Commands of one connection that may wait for hooks and channels at once; 0 and 1: in order.
 ---@field channel_position_check_delay? number|string Age at which a subscription's position is compared with the stream's top.
----@field channel_position_max_time_lag? number|string Largest accepted delay of a publication on its way between nodes; 0: not looked at.
+---@field channel_position_max_time_lag? number|string A publication that was longer on its way than this is taken for a gap in positioned channels; 0: not looked at.
 ---@field connection_limit? integer Connections per node (HTTP 503); 0: no limit.
 ---@field user_connection_limit? integer Connections of one user per node (3504); 0: no limit.
 ---@field connection_rate_limit? integer New connections per second and node (HTTP 503); 0: no limit.
@@ -250,7 +250,7 @@
 ---@field disabled? boolean Do not serve WebSocket.
 ---@field handler_prefix? string Its path.
 ---@field message_size_limit? integer|string Largest message from a client (1009).
----@field write_timeout? number|string How long a write may make no progress before the client counts as slow.
+---@field write_timeout? number|string How long nothing may get out to a client before it is closed (3009).
 ---@field compression? boolean permessage-deflate for clients that offer it.
 ---@field compression_level? integer 1 (fast) to 9 (small).
 ---@field compression_min_size? integer|string Messages that are not longer are sent as they are.
