@@ -173,21 +173,29 @@ token_options("client.subscription_token", "subscription tokens")
 
 section("Rate limits",
   "`buckets` is a list such as `{ { interval = \"1s\", rate = 60 } }`: at most `rate` commands per "
-    .. "`interval`, in every bucket of the list. Over it: error 111 (too many requests). An empty list: no limit.")
+    .. "`interval`, in every bucket of the list. Over it: error 111 (too many requests). An empty list: no "
+    .. "limit. Limits of a user count over all his connections on this node; anonymous users have none.")
 local COMMANDS = {
-  { "connect", 10 }, { "subscribe", 1000 }, { "unsubscribe", 1000 }, { "publish", 1000 },
+  { "subscribe", 1000 }, { "unsubscribe", 1000 }, { "publish", 1000 },
   { "presence", 100 }, { "presence_stats", 100 }, { "history", 100 }, { "rpc", 200 },
   { "send", 200 }, { "refresh", 10 }, { "sub_refresh", 1000 }, { "total", 2000 },
 }
--- A connection has one connect command: its own bucket waits for limits per user.
-local LIMITED = { connect = LATER }
+option("client.rate_limit.client_command.connect.buckets", "buckets", { { interval = "1s", rate = 100 } },
+  "`connect` commands of one user, since a connection has only one.")
 for _, command in ipairs(COMMANDS) do
   local name, rate = command[1], command[2]
   option("client.rate_limit.client_command." .. name .. ".buckets", "buckets",
     { { interval = "1s", rate = rate } },
     name == "total" and "All commands of one connection together."
-      or "`" .. name .. "` commands of one connection.", LIMITED[name])
+      or "`" .. name .. "` commands of one connection.")
 end
+for _, command in ipairs(COMMANDS) do
+  local name = command[1]
+  option("client.rate_limit.user_command." .. name .. ".buckets", "buckets", {},
+    name == "total" and "All commands of one user together." or "`" .. name .. "` commands of one user.")
+end
+option("client.rate_limit.client_error.total.buckets", "buckets", {},
+  "Errors that one connection is answered, 111 included; over it: disconnect 3509 (too many errors).")
 
 section("WebSocket")
 option("websocket.disabled", "bool", false, "Do not serve WebSocket.")

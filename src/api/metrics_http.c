@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "client/client.h"
 #include "core/admission.h"
+#include "core/user_limits.h"
 #include "core/control.h"
 
 static void on_health(void *arg, enum err err, const struct control_info *info)
@@ -98,6 +99,9 @@ static void tour_end(struct tour *t)
                "Connections refused by client.connection_rate_limit.", admission.over_rate);
     add_metric(&out, "client_commands_limited_total", "counter",
                "Commands refused by client.rate_limit.", t->limited);
+    add_metric(&out, "node_limited_users", "gauge",
+               "Users of whom client.rate_limit keeps count now.",
+               user_limits_count(t->node->user_limits));
     add_api_counts(&out, &t->counts);
     add_metric(&out, "lua_errors_total", "counter", "Lua functions that failed.",
                t->scripts.errors);

@@ -16,6 +16,7 @@
 #include "bind/bind.h"
 #include "client/client.h"
 #include "core/admission.h"
+#include "core/user_limits.h"
 #include "script/config.h"
 #include "script/script.h"
 #include "transport/server.h"
@@ -442,6 +443,7 @@ int node_run(const struct node_request *request)
     worker_enter(b->main);
     name_node(&b->node, request->settings, request->port);
     b->node.admission = admission_new();
+    b->node.user_limits = user_limits_new();
     b->node.worker_count = count_workers(request->settings);
     for (unsigned i = 0; i < b->node.worker_count; i++) {
         b->parts[i] = (struct part){.boot = b, .worker = worker_new(i)};
@@ -458,6 +460,7 @@ int node_run(const struct node_request *request)
     worker_enter(NULL);
     worker_free(b->main);
     admission_free(b->node.admission);
+    user_limits_free(b->node.user_limits);
     str_free(&b->node.name);
     settings_unref(b->settings);
     code = b->exit_code;

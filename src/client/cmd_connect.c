@@ -259,11 +259,17 @@ static bool find_user(struct connecting *c)
 
 static void enter(struct connecting *c)
 {
+    struct limits *limits = clients_of(c->cl)->limits;
+
     if (!c->has_user && !find_user(c))
         fail_disconnect(
             c, DISCONNECT_BAD_REQUEST,
             &(struct refusal){.cause = "no token, and nobody else says who this is",
                               .option = STR("client.allow_anonymous_connect_without_token")});
+    else if (!limit_take_connect(limits, c->user))
+        fail_error(c, ERROR_TOO_MANY_REQUESTS,
+                   &(struct refusal){.cause = "the user connects too often",
+                                     .option = limit_option(limits)});
     else if (c->settings->client_subscribe_to_user_personal_channel_enabled && c->user.len > 0 &&
              !c->by_proxy)
         enter_personal(c);

@@ -89,7 +89,7 @@ void command_run(struct client *cl, const struct wire_command *command)
         refuse_early(cl, "an unknown command");
     else if (!may_begin(cl, method, command))
         return;
-    else if (!limit_take(clients_of(cl)->limits, &cl->limit, method))
+    else if (!limit_take(clients_of(cl)->limits, &cl->limit, client_user(cl), method))
         refuse_limited(cl, command);
     else
         handlers[method](cl, command);

@@ -1,22 +1,18 @@
-/* A bucket is one time, "when it will be full again": it holds `rate` commands, each of which moves
- * that time on by interval / rate, and it may lie at most one interval ahead. So refilling costs
- * nothing, and a bucket whose time has passed is as good as new. */
 #include "client/limit.h"
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "core/user_limits.h"
 
 #include <assert.h>
 
 #define SWEEP_MS 1000
 #define LOG_EVERY_MS 1000
-/* METHOD_NONE never counts, so its row is that of all commands together. */
-#define ROW_TOTAL METHOD_NONE
-#define BUCKETS_MAX (METHOD_COUNT * RATE_BUCKETS_MAX)
+/* METHOD_NONE never counts, so its row is that of all commands together; errors have one behind
+ * the methods. */
+enum { ROW_TOTAL = METHOD_NONE, ROW_ERROR = METHOD_COUNT, ROW_COUNT };
+#define BUCKETS_MAX (ROW_COUNT * RATE_BUCKETS_MAX)
 
-struct bucket {
-    uint64_t cost_ns, interval_ns;
-};
 struct row {
     uint16_t from, count; /* in limits.buckets */
     struct str option;
@@ -36,7 +32,10 @@ struct limits {
     const struct settings *settings; /* what the rows were made from */
     struct bucket buckets[BUCKETS_MAX];
     size_t bucket_count;
-    struct row rows[METHOD_COUNT];
+    struct row rows[ROW_COUNT];
+    /* Of users; no buckets, no limit. The one of connects counts them, so it has no total. */
+    const struct rate_buckets *user_rows[METHOD_COUNT];
+    struct str user_options[METHOD_COUNT];
     uint64_t longest_ms; /* interval of any bucket */
     bool two_always_fit; /* every bucket holds two */
     struct list records;
@@ -47,19 +46,23 @@ struct limits {
 
 /* --- from settings ---------------------------------------------------------------------------- */
 
-static void set_row(struct limits *ls, enum method row, const struct rate_buckets *from,
+static void set_row(struct limits *ls, unsigned row, const struct rate_buckets *from,
                     struct str option)
 {
     ls->rows[row] = (struct row){(uint16_t)ls->bucket_count, (uint16_t)from->count, option};
     for (size_t i = 0; i < from->count; i++) {
-        uint64_t interval_ns = (uint64_t)from->items[i].interval_ms * 1000000;
-        uint64_t rate = (uint64_t)MAX(from->items[i].rate, 1);
-
-        ls->buckets[ls->bucket_count++] = (struct bucket){interval_ns / rate, interval_ns};
+        ls->buckets[ls->bucket_count++] = bucket_of(from->items[i]);
         ls->longest_ms = MAX(ls->longest_ms, (uint64_t)from->items[i].interval_ms);
-        if (rate < 2)
+        if (from->items[i].rate < 2)
             ls->two_always_fit = false;
     }
+}
+
+static void set_user_row(struct limits *ls, unsigned row, const struct rate_buckets *from,
+                         struct str option)
+{
+    ls->user_rows[row] = from;
+    ls->user_options[row] = option;
 }
 
 static void read_settings(struct limits *ls)
@@ -73,8 +76,9 @@ static void read_settings(struct limits *ls)
     ls->refused_by = STR_NONE;
 #define ROW(method, name)                                                                          \
     set_row(ls, method, &s->client_rate_limit_client_command_##name##_buckets,                     \
-            STR("client.rate_limit.client_command." #name ".buckets"))
-    ROW(METHOD_CONNECT, connect);
+            STR("client.rate_limit.client_command." #name ".buckets"));                            \
+    set_user_row(ls, method, &s->client_rate_limit_user_command_##name##_buckets,                  \
+                 STR("client.rate_limit.user_command." #name ".buckets"))
     ROW(METHOD_SUBSCRIBE, subscribe);
     ROW(METHOD_UNSUBSCRIBE, unsubscribe);
     ROW(METHOD_PUBLISH, publish);
@@ -87,6 +91,10 @@ static void read_settings(struct limits *ls)
     ROW(METHOD_SUB_REFRESH, sub_refresh);
     ROW(ROW_TOTAL, total);
 #undef ROW
+    set_user_row(ls, METHOD_CONNECT, &s->client_rate_limit_client_command_connect_buckets,
+                 STR("client.rate_limit.client_command.connect.buckets"));
+    set_row(ls, ROW_ERROR, &s->client_rate_limit_client_error_total_buckets,
+            STR("client.rate_limit.client_error.total.buckets"));
 }
 
 static void drop_record(struct limits *ls, struct record *r)
@@ -141,30 +149,29 @@ static struct record *make_record(struct limits *ls, struct limit_slot *slot)
     return r;
 }
 
-static bool row_fits(const struct limits *ls, const struct record *r, enum method row,
-                     uint64_t at_ns)
+static bool row_fits(const struct limits *ls, const struct record *r, unsigned row, uint64_t at_ns)
 {
     for (size_t i = ls->rows[row].from; i < ls->rows[row].from + ls->rows[row].count; i++) {
-        const struct bucket *b = &ls->buckets[i];
-
-        if (MAX(r->full_ns[i], at_ns) + b->cost_ns > at_ns + b->interval_ns)
+        if (!bucket_has(&ls->buckets[i], r->full_ns[i], at_ns))
             return false;
     }
     return true;
 }
 
-static void row_charge(const struct limits *ls, struct record *r, enum method row, uint64_t at_ns)
+static void row_charge(const struct limits *ls, struct record *r, unsigned row, uint64_t at_ns)
 {
     for (size_t i = ls->rows[row].from; i < ls->rows[row].from + ls->rows[row].count; i++) {
-        r->full_ns[i] = MAX(r->full_ns[i], at_ns) + ls->buckets[i].cost_ns;
+        r->full_ns[i] = bucket_take(&ls->buckets[i], r->full_ns[i], at_ns);
         r->latest_ns = MAX(r->latest_ns, r->full_ns[i]);
     }
 }
 
-static void charge(const struct limits *ls, struct record *r, enum method method, uint64_t at_ns)
+/* One of the row, which is one of all commands, too, unless it is an error. */
+static void charge(const struct limits *ls, struct record *r, unsigned row, uint64_t at_ns)
 {
-    row_charge(ls, r, method, at_ns);
-    row_charge(ls, r, ROW_TOTAL, at_ns);
+    row_charge(ls, r, row, at_ns);
+    if (row != ROW_ERROR)
+        row_charge(ls, r, ROW_TOTAL, at_ns);
 }
 
 /* --- the word ------------------------------------------------------------------------------------
@@ -173,19 +180,20 @@ static void charge(const struct limits *ls, struct record *r, enum method method
  *     63          34 33           4 3    2      1        0
  *     [ the second ] [ the first  ] [ -- ] [ two? ] [ 1: packed ]
  *
- * Each command has 30 bits: its method (4) and when it came, in milliseconds (26, 18 hours). */
+ * Each command, or error, has 30 bits: its row (4) and when it came, in milliseconds (26, 18
+ * hours). */
 
 #define TIME_BITS 26
 #define EVENT_BITS 30
 #define EVENT_MASK ((UINT64_C(1) << EVENT_BITS) - 1)
 #define TIME_MASK ((UINT64_C(1) << TIME_BITS) - 1)
 
-static_assert(METHOD_COUNT <= 16, "a method has four bits");
+static_assert(ROW_COUNT <= 16 && ROW_COUNT <= USER_LIMITS_ROWS, "a row has four bits");
 static_assert(sizeof(uintptr_t) == 8, "two commands fit into a pointer");
 
-static uint64_t pack(const struct limits *ls, enum method method)
+static uint64_t pack(const struct limits *ls, unsigned row)
 {
-    return (uint64_t)method << TIME_BITS | (ls->core->worker->now_ms & TIME_MASK);
+    return (uint64_t)row << TIME_BITS | (ls->core->worker->now_ms & TIME_MASK);
 }
 
 static uint64_t ago_ms(const struct limits *ls, uint64_t event)
@@ -220,48 +228,125 @@ static uintptr_t packed(const uint64_t *events, unsigned n)
 
 /* --- taking ----------------------------------------------------------------------------------- */
 
-/* The record of a connection that has none yet, with the commands that the word knew. */
-static struct record *unfold(struct limits *ls, struct limit_slot *slot, const uint64_t *events,
-                             unsigned n)
+static bool has_record(const struct limit_slot *slot)
 {
-    struct record *r = make_record(ls, slot);
+    return slot->word != 0 && !(slot->word & 1);
+}
 
+/* The record of a connection, made if need be, with what the word knew. */
+static struct record *record_of(struct limits *ls, struct limit_slot *slot)
+{
+    struct record *r = (struct record *)slot->word;
+    uint64_t events[2];
+    unsigned n;
+
+    if (has_record(slot))
+        return r;
+    n = unpack(ls, slot->word, events);
+    r = make_record(ls, slot);
     for (unsigned i = 0; i < n; i++)
-        charge(ls, r, (enum method)(events[i] >> TIME_BITS),
+        charge(ls, r, (unsigned)(events[i] >> TIME_BITS),
                now_ns(ls) - MIN(ago_ms(ls, events[i] & TIME_MASK) * 1000000, now_ns(ls)));
     return r;
 }
 
-static bool take_from(struct limits *ls, struct record *r, enum method method)
+static bool refuse(struct limits *ls, struct str option)
 {
-    uint64_t now = now_ns(ls);
-    bool own = row_fits(ls, r, method, now);
-
-    if (own && row_fits(ls, r, ROW_TOTAL, now)) {
-        charge(ls, r, method, now);
-        return true;
-    }
-    ls->refused_by = ls->rows[own ? ROW_TOTAL : method].option;
-    ls->counts.refused++;
+    ls->refused_by = option;
     return false;
 }
 
-bool limit_take(struct limits *ls, struct limit_slot *slot, enum method method)
+/* Two fit into every bucket: the word is enough for them. False: a record must tell. */
+static bool fits_into_word(const struct limits *ls, const struct limit_slot *slot)
+{
+    uint64_t events[2];
+
+    return !has_record(slot) && ls->two_always_fit && unpack(ls, slot->word, events) < 2;
+}
+
+static bool fits(struct limits *ls, struct limit_slot *slot, unsigned row)
+{
+    struct record *r;
+
+    if (fits_into_word(ls, slot))
+        return true;
+    r = record_of(ls, slot);
+    if (!row_fits(ls, r, row, now_ns(ls)))
+        return refuse(ls, ls->rows[row].option);
+    if (row != ROW_ERROR && !row_fits(ls, r, ROW_TOTAL, now_ns(ls)))
+        return refuse(ls, ls->rows[ROW_TOTAL].option);
+    return true;
+}
+
+/* What fits is counted. */
+static void count(struct limits *ls, struct limit_slot *slot, unsigned row)
 {
     uint64_t events[3];
     unsigned n;
 
+    if (!fits_into_word(ls, slot)) {
+        charge(ls, record_of(ls, slot), row, now_ns(ls));
+        return;
+    }
+    n = unpack(ls, slot->word, events);
+    events[n++] = pack(ls, row);
+    slot->word = packed(events, n);
+}
+
+/* --- users ------------------------------------------------------------------------------------ */
+
+static bool take_of_user(struct limits *ls, struct str user, const unsigned *rows, size_t n)
+{
+    struct user_limit limits[2];
+    size_t count = 0, refusing;
+
+    for (size_t i = 0; user.len > 0 && i < n; i++) {
+        if (ls->user_rows[rows[i]]->count > 0)
+            limits[count++] = (struct user_limit){rows[i], ls->user_rows[rows[i]]};
+    }
+    if (count == 0)
+        return true;
+    refusing = user_limits_take(ls->core->node->user_limits, user, limits, count, now_ns(ls));
+    return refusing == count || refuse(ls, ls->user_options[limits[refusing].row]);
+}
+
+bool limit_take_connect(struct limits *ls, struct str user)
+{
     if (ls->settings != ls->core->settings)
         take_new_settings(ls);
-    if (ls->rows[method].count == 0 && ls->rows[ROW_TOTAL].count == 0)
+    if (take_of_user(ls, user, (const unsigned[]){METHOD_CONNECT}, 1))
         return true;
-    if (slot->word != 0 && !(slot->word & 1))
-        return take_from(ls, (struct record *)slot->word, method);
-    n = unpack(ls, slot->word, events);
-    if (n == 2 || !ls->two_always_fit)
-        return take_from(ls, unfold(ls, slot, events, n), method);
-    events[n++] = pack(ls, method);
-    slot->word = packed(events, n);
+    ls->counts.refused++;
+    return false;
+}
+
+/* --- connections ------------------------------------------------------------------------------ */
+
+bool limit_take(struct limits *ls, struct limit_slot *slot, struct str user, enum method method)
+{
+    bool limited;
+
+    if (ls->settings != ls->core->settings)
+        take_new_settings(ls);
+    limited = ls->rows[method].count > 0 || ls->rows[ROW_TOTAL].count > 0;
+    if ((limited && !fits(ls, slot, method)) ||
+        !take_of_user(ls, user, (const unsigned[]){method, ROW_TOTAL}, 2)) {
+        record_of(ls, slot); /* remembers what was logged */
+        ls->counts.refused++;
+        return false;
+    }
+    if (limited)
+        count(ls, slot, method);
+    return true;
+}
+
+bool limit_take_error(struct limits *ls, struct limit_slot *slot)
+{
+    if (ls->rows[ROW_ERROR].count == 0)
+        return true;
+    if (!fits(ls, slot, ROW_ERROR))
+        return false;
+    count(ls, slot, ROW_ERROR);
     return true;
 }
 
@@ -270,7 +355,7 @@ bool limit_may_log(struct limits *ls, const struct limit_slot *slot)
     struct record *r = (struct record *)slot->word;
     uint64_t now_ms = ls->core->worker->now_ms;
 
-    if (slot->word == 0 || slot->word & 1)
+    if (!has_record(slot))
         return true;
     if (r->logged_ms != 0 && now_ms - r->logged_ms < LOG_EVERY_MS)
         return false;
@@ -285,7 +370,7 @@ struct str limit_option(const struct limits *ls)
 
 void limit_release(struct limits *ls, struct limit_slot *slot)
 {
-    if (slot->word != 0 && !(slot->word & 1))
+    if (has_record(slot))
         drop_record(ls, (struct record *)slot->word);
     slot->word = 0;
 }

@@ -1,7 +1,9 @@
-/* How many commands a connection may send: client.rate_limit.client_command. Token buckets, one
- * set per connection, kept only while commands come: the last two stand in one word inside the
- * client, more of them make a record on the heap, and a record whose buckets are all full again is
- * given back within two seconds. Worker thread; a struct limits serves one worker. */
+/* How many commands a connection may send (client.rate_limit.client_command), how many errors it
+ * may be answered (client_error), and how many commands its user may send over all connections on
+ * this node (user_command, core/user_limits.h). Token buckets; those of a connection are kept only
+ * while commands come: the last two stand in one word inside the client, more of them make a record
+ * on the heap, and a record whose buckets are all full again is given back within two seconds.
+ * Worker thread; a struct limits serves one worker. */
 #pragma once
 
 #include "codec/wire.h"
@@ -17,8 +19,13 @@ struct limit_slot {
 struct limits *limits_new(struct core *core);
 void limits_free(struct limits *ls); /* without slots in use */
 
-/* Counts a command; false: over a bucket of its own or of `total`, and not counted. */
-bool limit_take(struct limits *ls, struct limit_slot *slot, enum method method);
+/* Counts a command, other than connect; false: over a bucket of its own or of `total`, the
+ * connection's or the user's, and nothing is counted. An empty user has no limits of users. */
+bool limit_take(struct limits *ls, struct limit_slot *slot, struct str user, enum method method);
+/* Counts a connect command. A connection has only one, so it is the user's. */
+bool limit_take_connect(struct limits *ls, struct str user);
+/* Counts an error that the connection is answered; false: it was one too many. */
+bool limit_take_error(struct limits *ls, struct limit_slot *slot);
 /* After a refusal: should it be logged? At most once a second for a connection. */
 bool limit_may_log(struct limits *ls, const struct limit_slot *slot);
 /* Which option refused last: the path of its buckets. */

@@ -27,6 +27,12 @@ void client_reply(struct client *cl, const struct wire_reply *reply)
 void client_reply_error(struct client *cl, uint32_t id, const struct wire_error *error)
 {
     client_reply(cl, &(struct wire_reply){.id = id, .error = error});
+    if (limit_take_error(clients_of(cl)->limits, &cl->limit) || client_is_closing(cl))
+        return;
+    client_log_refusal(cl, DISCONNECT_TOO_MANY_ERRORS,
+                       &(struct refusal){.cause = "too many errors in a short time",
+                                         .option = limit_option(clients_of(cl)->limits)});
+    client_disconnect_code(cl, DISCONNECT_TOO_MANY_ERRORS);
 }
 
 void client_push(struct client *cl, const struct wire_push *push)

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "core/bucket.h"
 
 #include <stdatomic.h>
 #include <uv.h>
@@ -23,7 +24,7 @@ struct stripe {
 
 struct admission {
     _Atomic uint64_t connections;
-    _Atomic uint64_t full_us; /* when the bucket of new connections is full again */
+    _Atomic uint64_t full_ns; /* when the bucket of new connections is full again */
     _Atomic uint64_t warned_ms;
     _Atomic uint64_t over_limit, over_rate;
     struct stripe stripes[STRIPES];
@@ -55,18 +56,17 @@ void admission_free(struct admission *a)
 
 /* --- connections ------------------------------------------------------------------------------ */
 
-/* A bucket of `rate` connections that fills within a second, as one time: see client/limit.c. */
-static bool take_rate(struct admission *a, uint64_t rate, uint64_t now_us)
+/* A bucket of `rate` connections that fills within a second. */
+static bool take_rate(struct admission *a, int64_t rate, uint64_t now_ns)
 {
-    uint64_t cost_us = MAX(1000000 / rate, 1);
-    uint64_t full_us = atomic_load_explicit(&a->full_us, memory_order_relaxed);
-    uint64_t next_us;
+    struct bucket b = bucket_of((struct rate_bucket){.interval_ms = 1000, .rate = rate});
+    uint64_t full_ns = atomic_load_explicit(&a->full_ns, memory_order_relaxed);
 
     do {
-        next_us = MAX(full_us, now_us) + cost_us;
-        if (next_us > now_us + MAX(1000000, cost_us))
+        if (!bucket_has(&b, full_ns, now_ns))
             return false;
-    } while (!atomic_compare_exchange_weak_explicit(&a->full_us, &full_us, next_us,
+    } while (!atomic_compare_exchange_weak_explicit(&a->full_ns, &full_ns,
+                                                    bucket_take(&b, full_ns, now_ns),
                                                     memory_order_relaxed, memory_order_relaxed));
     return true;
 }
@@ -84,7 +84,7 @@ enum err admission_enter(struct admission *a, const struct settings *s, uint64_t
         return ERR_LIMIT;
     }
     if (s->client_connection_rate_limit > 0 &&
-        !take_rate(a, (uint64_t)s->client_connection_rate_limit, now_ms * 1000)) {
+        !take_rate(a, s->client_connection_rate_limit, now_ms * 1000000)) {
         admission_leave(a);
         atomic_fetch_add_explicit(&a->over_rate, 1, memory_order_relaxed);
         return ERR_BUSY;

@@ -20,6 +20,7 @@ struct node {
     struct worker *workers[WORKERS_MAX];
     struct core *cores[WORKERS_MAX]; /* each touched by its own worker only */
     struct admission *admission;     /* NULL: nothing limits connections */
+    struct user_limits *user_limits; /* NULL: nothing limits users */
 };
 
 struct core {

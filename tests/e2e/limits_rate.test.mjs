@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { startServer } from "./lib/server.mjs";
+import { userToken } from "./lib/token.mjs";
 import { sleep } from "./lib/wait.mjs";
 
 const OPEN = { allow_subscribe_for_client: true, allow_publish_for_client: true };
@@ -65,4 +66,61 @@ test("an empty list of buckets is no limit", async (t) => {
   const commands = Array.from({ length: 1000 }, (_, n) => JSON.stringify({ id: n + 100, history: { channel: "c" } }));
   client.send(commands.join("\n"));
   assert.equal((await client.reply(1099)).error.code, 108);
+});
+
+test("rate limits of a user, over his connections and workers", async (t) => {
+  const server = await startServer(t, {
+    config: {
+      client: {
+        rate_limit: { user_command: { publish: per(5, "60s"), total: per(12, "60s") }, client_command: { connect: per(3, "60s") } },
+        allow_anonymous_connect_without_token: true,
+      },
+      channel: { without_namespace: OPEN },
+    },
+  });
+
+  await t.test("connections share the buckets, other users have their own", async () => {
+    const clients = await Promise.all([1, 2, 3].map(() => server.connect("ann")));
+    const replies = await Promise.all(clients.flatMap((client) => [1, 2, 3].map((n) => client.command("publish", { channel: "a", data: n }))));
+    const refused = replies.filter((reply) => reply.error);
+    assert.equal(refused.length, 4);
+    for (const { error } of refused) assert.deepEqual(error, { code: 111, message: "too many requests", temporary: true });
+    await server.logged(/"code":111.*client\.rate_limit\.user_command\.publish\.buckets/);
+    const ben = await server.connect("ben");
+    await ben.call("publish", { channel: "a", data: 4 });
+  });
+  await t.test("all commands together have one, too", async () => {
+    const cara = await server.connect("cara");
+    for (let n = 0; n < 12; n++) await cara.subscribe(`c${n}`);
+    await cara.refused("unsubscribe", { channel: "c0" }, 111);
+  });
+  await t.test("a user may connect only so often", async () => {
+    for (let n = 0; n < 3; n++) (await server.connect("dora")).destroy();
+    const client = await server.open();
+    await client.refused("connect", { token: userToken("dora") }, 111);
+    await server.logged(/"code":111.*"cause":"the user connects too often".*client_command\.connect\.buckets/);
+  });
+  await t.test("who has no name has no limits of a user", async () => {
+    for (let n = 0; n < 5; n++) await server.connect(null);
+    const client = await server.connect(null);
+    for (let n = 0; n < 13; n++) await client.call("unsubscribe", { channel: "c" });
+  });
+});
+
+test("a connection that causes too many errors is disconnected", async (t) => {
+  const server = await startServer(t, {
+    config: {
+      client: { rate_limit: { client_error: { total: per(3, "60s") }, client_command: { history: per(1, "60s") } } },
+      channel: { without_namespace: OPEN },
+    },
+  });
+  const [client, other] = [await server.connect("1"), await server.connect("1")];
+  await client.refused("subscribe", { channel: "none:a" }, 102);
+  await client.refused("history", { channel: "a" }, 108);
+  await client.refused("history", { channel: "a" }, 111); // counts like any other
+  await client.subscribe("a");
+  await client.refused("presence", { channel: "a" }, 108);
+  await client.expectClose(3509, "too many errors");
+  await server.logged(/"code":3509.*client\.rate_limit\.client_error\.total\.buckets/);
+  await other.assertAlive();
 });

@@ -12,8 +12,9 @@ static const char config[] =
     "  publish = { buckets = { { interval = '1s', rate = 5 }, { interval = '10s', rate = 8 } } },\n"
     "  rpc = { buckets = { { interval = '700ms', rate = 3 } } },\n"
     "  send = { buckets = {} },\n"
-    "  total = { buckets = { { interval = '2s', rate = 12 } } },\n"
-    "} } } }\n";
+    "  total = { buckets = { { interval = '2s', rate = 12 } } } },\n"
+    "  client_error = { total = { buckets = { { interval = '5s', rate = 4 } } } },\n"
+    "} } }\n";
 
 static struct limits *limits;
 static struct limit_slot slot;
@@ -55,7 +56,7 @@ static unsigned take(enum method method, unsigned times)
     unsigned taken = 0;
 
     while (times-- > 0)
-        taken += limit_take(limits, &slot, method);
+        taken += limit_take(limits, &slot, STR_NONE, method);
     return taken;
 }
 
@@ -141,7 +142,7 @@ static void a_flood_is_logged_once_a_second(void **state)
     unsigned logged = 0;
 
     for (int i = 0; i < 3000; i++) {
-        if (!limit_take(limits, &slot, METHOD_PUBLISH) && limit_may_log(limits, &slot))
+        if (!limit_take(limits, &slot, STR_NONE, METHOD_PUBLISH) && limit_may_log(limits, &slot))
             logged++;
         if (i % 1000 == 999)
             world_pass(200);
@@ -159,6 +160,40 @@ static void other_settings_start_afresh(void **state)
     settings_unref(core->settings);
     core->settings = other; /* as a reload does */
     assert_int_equal(take(METHOD_RPC, 10), 4);
+}
+
+/* --- errors ------------------------------------------------------------------------------------
+ */
+
+static void errors_have_a_bucket_of_their_own(void **state)
+{
+    assert_int_equal(take(METHOD_SEND, 12), 12); /* total is empty now */
+    for (int i = 0; i < 4; i++)
+        assert_true(limit_take_error(limits, &slot));
+    assert_false(limit_take_error(limits, &slot));
+    assert_option("client.rate_limit.client_error.total.buckets");
+    world_pass(1250);
+    assert_true(limit_take_error(limits, &slot));
+    assert_false(limit_take_error(limits, &slot));
+    assert_int_equal(limit_counts(limits).refused, 0); /* of commands */
+}
+
+static void two_errors_now_and_then_cost_no_memory(void **state)
+{
+    for (int i = 0; i < 10; i++) {
+        assert_true(limit_take_error(limits, &slot));
+        assert_true(limit_take_error(limits, &slot));
+        assert_int_equal(limit_counts(limits).records, 0);
+        world_pass(10000);
+    }
+    assert_int_equal(take(METHOD_PUBLISH, 10), 5);
+}
+
+static void without_an_option_errors_are_not_counted(void **state)
+{
+    for (int i = 0; i < 10000; i++)
+        assert_true(limit_take_error(limits, &slot));
+    assert_int_equal(slot.word, 0);
 }
 
 /* --- the model ----------------------------------------------------------------------------------
@@ -214,7 +249,7 @@ static void it_decides_as_plain_buckets_would(void **state)
         enum method method = methods[rand() % 3];
         bool expected = model_take(method);
 
-        if (limit_take(limits, &slot, method) != expected)
+        if (limit_take(limits, &slot, STR_NONE, method) != expected)
             fail_msg("command %d: %s", i, expected ? "refused" : "taken");
         refused += !expected;
         switch (rand() % 6) {
@@ -246,6 +281,9 @@ int main(void)
         CASE(a_record_is_given_back_when_its_buckets_are_full, set_up_defaults),
         CASE(a_flood_is_logged_once_a_second, set_up),
         CASE(other_settings_start_afresh, set_up),
+        CASE(errors_have_a_bucket_of_their_own, set_up),
+        CASE(two_errors_now_and_then_cost_no_memory, set_up),
+        CASE(without_an_option_errors_are_not_counted, set_up_defaults),
         CASE(it_decides_as_plain_buckets_would, set_up),
     };
 

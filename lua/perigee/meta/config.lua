@@ -195,6 +195,8 @@
 
 ---@class perigee.config.client.rate_limit
 ---@field client_command? perigee.config.client.rate_limit.client_command
+---@field user_command? perigee.config.client.rate_limit.user_command
+---@field client_error? perigee.config.client.rate_limit.client_error
 
 ---@class perigee.config.client.rate_limit.client_command
 ---@field connect? perigee.config.client.rate_limit.client_command.connect
@@ -211,7 +213,7 @@
 ---@field total? perigee.config.client.rate_limit.client_command.total
 
 ---@class perigee.config.client.rate_limit.client_command.connect
----@field buckets? perigee.config.bucket[] `connect` commands of one connection.
+---@field buckets? perigee.config.bucket[] `connect` commands of one user, since a connection has only one.
 
 ---@class perigee.config.client.rate_limit.client_command.subscribe
 ---@field buckets? perigee.config.bucket[] `subscribe` commands of one connection.
@@ -245,6 +247,58 @@
 
 ---@class perigee.config.client.rate_limit.client_command.total
 ---@field buckets? perigee.config.bucket[] All commands of one connection together.
+
+---@class perigee.config.client.rate_limit.user_command
+---@field subscribe? perigee.config.client.rate_limit.user_command.subscribe
+---@field unsubscribe? perigee.config.client.rate_limit.user_command.unsubscribe
+---@field publish? perigee.config.client.rate_limit.user_command.publish
+---@field presence? perigee.config.client.rate_limit.user_command.presence
+---@field presence_stats? perigee.config.client.rate_limit.user_command.presence_stats
+---@field history? perigee.config.client.rate_limit.user_command.history
+---@field rpc? perigee.config.client.rate_limit.user_command.rpc
+---@field send? perigee.config.client.rate_limit.user_command.send
+---@field refresh? perigee.config.client.rate_limit.user_command.refresh
+---@field sub_refresh? perigee.config.client.rate_limit.user_command.sub_refresh
+---@field total? perigee.config.client.rate_limit.user_command.total
+
+---@class perigee.config.client.rate_limit.user_command.subscribe
+---@field buckets? perigee.config.bucket[] `subscribe` commands of one user.
+
+---@class perigee.config.client.rate_limit.user_command.unsubscribe
+---@field buckets? perigee.config.bucket[] `unsubscribe` commands of one user.
+
+---@class perigee.config.client.rate_limit.user_command.publish
+---@field buckets? perigee.config.bucket[] `publish` commands of one user.
+
+---@class perigee.config.client.rate_limit.user_command.presence
+---@field buckets? perigee.config.bucket[] `presence` commands of one user.
+
+---@class perigee.config.client.rate_limit.user_command.presence_stats
+---@field buckets? perigee.config.bucket[] `presence_stats` commands of one user.
+
+---@class perigee.config.client.rate_limit.user_command.history
+---@field buckets? perigee.config.bucket[] `history` commands of one user.
+
+---@class perigee.config.client.rate_limit.user_command.rpc
+---@field buckets? perigee.config.bucket[] `rpc` commands of one user.
+
+---@class perigee.config.client.rate_limit.user_command.send
+---@field buckets? perigee.config.bucket[] `send` commands of one user.
+
+---@class perigee.config.client.rate_limit.user_command.refresh
+---@field buckets? perigee.config.bucket[] `refresh` commands of one user.
+
+---@class perigee.config.client.rate_limit.user_command.sub_refresh
+---@field buckets? perigee.config.bucket[] `sub_refresh` commands of one user.
+
+---@class perigee.config.client.rate_limit.user_command.total
+---@field buckets? perigee.config.bucket[] All commands of one user together.
+
+---@class perigee.config.client.rate_limit.client_error
+---@field total? perigee.config.client.rate_limit.client_error.total
+
+---@class perigee.config.client.rate_limit.client_error.total
+---@field buckets? perigee.config.bucket[] Errors that one connection is answered, 111 included; over it: disconnect 3509 (too many errors).
 
 ---@class perigee.config.websocket
 ---@field disabled? boolean Do not serve WebSocket.
