@@ -11,7 +11,7 @@ local KEPT = { "data", "info", "meta" } -- raw JSON in answers
 local RETRY_SECONDS = 60 -- how long a refresh that failed prolongs what would have expired
 local OVERRIDES = { "presence", "join_leave", "force_push_join_leave", "force_positioning", "force_recovery" }
 local OPTIONS = {
-  endpoint = "string", timeout = "duration", http_headers = "table", binary_encoding = "boolean",
+  endpoint = "string", timeout = "duration", http_headers = "table", emulated_headers = "table", binary_encoding = "boolean",
   include_connection_meta = "boolean", http = "table",
 }
 local HTTP_OPTIONS = { static_headers = "table", status_to_code_transforms = "table" }
@@ -26,6 +26,7 @@ end
 ---@field endpoint string                   http:// or https:// URL
 ---@field timeout? number|string            of the whole call; default 1s
 ---@field http_headers? string[]            the client's request headers to send on
+---@field emulated_headers? string[]        those of its connect command to send on; anybody can write them
 ---@field binary_encoding? boolean          send b64data in place of data
 ---@field include_connection_meta? boolean  send the connection's meta
 ---@field http? { static_headers?: table<string, string>, status_to_code_transforms?: table[] }
@@ -99,6 +100,7 @@ local function read_options(where, given)
     binary = given.binary_encoding,
     meta = given.include_connection_meta,
     headers = header_names(where, "http_headers", given.http_headers),
+    emulated = header_names(where, "emulated_headers", given.emulated_headers),
     static = http.static_headers or {},
     transforms = http.status_to_code_transforms or {},
   }
@@ -125,17 +127,23 @@ function M.new(perigee)
     end
   end
 
-  -- Later ones win: what stands in the configuration, then what the client's request had.
+  -- Later ones win: what stands in the configuration, what the client's connect command had, what
+  -- its request had.
   local function headers_for(options, client)
     local headers = {}
     for name, text in pairs(options.static) do
       headers[name:lower()] = text
     end
-    if #options.headers > 0 then
-      local sent = client.headers
-      for _, name in ipairs(options.headers) do
+    local function add(names, sent)
+      for _, name in ipairs(names) do
         headers[name] = sent[name] or headers[name]
       end
+    end
+    if #options.emulated > 0 then
+      add(options.emulated, client.emulated_headers)
+    end
+    if #options.headers > 0 then
+      add(options.headers, client.headers)
     end
     headers["content-type"] = "application/json"
     return headers

@@ -3,6 +3,7 @@
 #include "base/random.h"
 #include "client/client.h"
 #include "client/control.h"
+#include "client/headers.h"
 #include "codec/utf8.h"
 #include "codec/ws.h"
 #include "script/lua_json.h"
@@ -132,23 +133,28 @@ static int field_ip(lua_State *L, struct client *cl)
     return push_str(L, client_ip(cl, ip, sizeof ip));
 }
 
-/* Packed as "name\0value\0"…; of several with one name the last counts. */
-static int field_headers(lua_State *L, struct client *cl)
+/* Of several with one name the last counts. */
+static int push_headers(lua_State *L, struct str packed)
 {
-    struct str rest = client_text(cl, CLIENT_HEADERS);
+    struct str name, value;
 
     lua_newtable(L);
-    while (rest.len > 0) {
-        struct str name = str_of(rest.ptr, (size_t)str_find(rest, '\0')), value;
-
-        rest = str_cut(rest, name.len + 1);
-        value = str_of(rest.ptr, (size_t)str_find(rest, '\0'));
-        rest = str_cut(rest, value.len + 1);
+    while (headers_next(&packed, &name, &value)) {
         push_str(L, name);
         push_str(L, value);
         lua_rawset(L, -3);
     }
     return 1;
+}
+
+static int field_headers(lua_State *L, struct client *cl)
+{
+    return push_headers(L, client_text(cl, CLIENT_HEADERS));
+}
+
+static int field_emulated_headers(lua_State *L, struct client *cl)
+{
+    return push_headers(L, client_text(cl, CLIENT_EMULATED));
 }
 
 static int field_channels(lua_State *L, struct client *cl)
@@ -282,6 +288,7 @@ static const struct field {
     {"transport", field_transport},
     {"protocol", field_protocol},
     {"headers", field_headers},
+    {"emulated_headers", field_emulated_headers},
     {"ip", field_ip},
     {"channels", field_channels},
 };

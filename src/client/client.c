@@ -4,38 +4,11 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "client/command.h"
+#include "client/headers.h"
 #include "client/subscribe.h"
 #include "core/admission.h"
 
 /* --- birth and death -------------------------------------------------------------------------- */
-
-static void keep_headers(struct client *cl, const struct transport_request *r)
-{
-    struct buf packed = BUF_INIT(1 << 20);
-
-    for (size_t i = 0; i < r->header_count; i++) {
-        buf_add_str(&packed, r->headers[i].name);
-        buf_add_char(&packed, '\0');
-        buf_add_str(&packed, r->headers[i].value);
-        buf_add_char(&packed, '\0');
-    }
-    client_set_text(cl, CLIENT_HEADERS, buf_str(&packed));
-    buf_deinit(&packed);
-}
-
-/* What a trusted reverse proxy says about the user: the last header of that name, which is the
- * one that the proxy added. */
-static void keep_proxy_user(struct client *cl, const struct transport_request *r)
-{
-    struct str name = cl->core->settings->client_user_id_http_header;
-
-    for (size_t i = r->header_count; name.len > 0 && i-- > 0;) {
-        if (str_eq_nocase(r->headers[i].name, name)) {
-            client_set_text(cl, CLIENT_PROXY_USER, r->headers[i].value);
-            return;
-        }
-    }
-}
 
 struct client *client_new(struct core *core, struct transport *t,
                           const struct transport_request *request)
@@ -50,9 +23,7 @@ struct client *client_new(struct core *core, struct transport *t,
     random_uuid(cl->hub.id);
     list_init(&cl->claims);
     list_add_tail(&clients_of(cl)->unconnected, &cl->hub.in_user);
-    if (core->script && hook_wants_headers(core->script))
-        keep_headers(cl, request);
-    keep_proxy_user(cl, request);
+    headers_keep(cl, request);
     client_life_open(cl);
     if (core->closing)
         client_disconnect_code(cl, DISCONNECT_SHUTDOWN);

@@ -32,7 +32,8 @@ enum client_state {
 enum client_text {
     CLIENT_CONN_INFO,  /* raw */
     CLIENT_META,       /* raw; never sent to clients */
-    CLIENT_HEADERS,    /* packed "name\0value\0"…, only if a hook may ask */
+    CLIENT_HEADERS,    /* client/headers.h; only if a hook may ask, and so the next */
+    CLIENT_EMULATED,   /* the same, of the connect command */
     CLIENT_PROXY_USER, /* of client.user_id_http_header; until connect is done */
     CLIENT_TOKEN,      /* struct client_token, if the token has jti or iat */
     CLIENT_TEXT_COUNT

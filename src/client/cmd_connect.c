@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "client/connecting.h"
+#include "client/headers.h"
 #include "core/admission.h"
 #include "core/control.h"
 
@@ -476,6 +477,11 @@ void cmd_connect(struct client *cl, const struct wire_command *command)
     c->settings = settings_ref(cl->core->settings);
     c->request = keep_request(&c->arena, command->connect);
     outbox_init(&c->held, NULL, (size_t)c->settings->client_queue_max_size, on_held_overflow);
+    if (headers_keep_emulated(cl, command->connect->headers) != OK) {
+        fail_disconnect(c, DISCONNECT_BAD_REQUEST,
+                        &(struct refusal){.cause = "headers in the connect command are not valid"});
+        return;
+    }
     if (c->request->token.len > 0 && !check_token(c))
         return;
     if (hook_is_set(script, 0, HOOK_CONNECT))

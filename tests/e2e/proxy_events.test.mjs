@@ -68,7 +68,7 @@ async function start(t, { more = {}, config = {} } = {}) {
 
 test("connect", async (t) => {
   const { app, server } = await start(t, {
-    more: { connect: `http_headers = { "X-Session", "Cookie" }, http = { static_headers = { ["X-Static"] = "s", ["X-Session"] = "no" } }` },
+    more: { connect: `http_headers = { "X-Session", "Cookie" }, emulated_headers = { "Authorization", "X-Session", "X-Static" }, http = { static_headers = { ["X-Static"] = "s", ["X-Session"] = "no" } }` },
   });
 
   await t.test("the request is Centrifugo's", async () => {
@@ -90,6 +90,18 @@ test("connect", async (t) => {
       client: reply.connect.client, transport: "websocket", protocol: "json", encoding: "json",
       name: "app", version: "1.2", channels: ["room:1"],
     });
+  });
+
+  await t.test("headers of the connect command go along where they are named, behind the request's", async () => {
+    app.says("connect", connect);
+    const headers = { AUTHORIZATION: "Bearer ü", "X-Session": "emulated", "X-Static": "e", Cookie: "no=1" };
+    const client = await server.open({ headers: { "X-Session": "s1" } });
+    await client.call("connect", { headers });
+    const asked = app.last("connect").headers;
+    assert.equal(Buffer.from(asked.authorization, "latin1").toString(), "Bearer ü");
+    assert.equal(asked["x-session"], "s1");
+    assert.equal(asked["x-static"], "e");
+    assert.equal(asked.cookie, undefined);
   });
 
   await t.test("the result gives user, info, data, expiry and subscriptions", async () => {
