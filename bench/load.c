@@ -4,13 +4,15 @@
  *
  *     bench_load --url 127.0.0.1:8000 --api-key KEY --hmac-secret SECRET --pid PID --mode fanout
  *
- * Modes: fanout, publish, batch (one engine: publishers × depth × batch), idle, connect.
+ * Modes: fanout, publish, batch (one engine: publishers × depth × batch), command, idle, connect.
  * bench/README.md says what each measures and how to read it. Exit: 0; 1 setup failed; 2 wrong
  * usage; 3 something was lost, refused or not in time (the line says what).
  */
-#include "lib/account.h"
+#include "lib/commander.h"
+#include "lib/mark.h"
+#include "lib/options.h"
 #include "lib/publisher.h"
-#include "lib/subscriber.h"
+#include "lib/threads.h"
 
 #include <signal.h>
 
@@ -20,42 +22,12 @@
 #define WITNESS_SHARE 100 /* --mode connect --witness: publications in the quiet part */
 #define WITNESS_GAP_NS (5 * UINT64_C(1000000))
 
-struct options {
-    const char *url, *key, *token, *secret, *channel, *mode, *label, *commit, *ws_path, *api_path;
-    uint64_t connections, channels, payload, publishes, warmup, inflight, publishers, depth, batch;
-    uint64_t seconds, timeout, ramp, rate, settle, witness;
-    bool raw;
-    struct measure_server server;
-};
-
 /* One measured stretch of time. */
 struct span {
     uint64_t from, to;
     struct measure_cpu before, server;
     uint64_t own_before, own;
-};
-
-static struct options opt = {
-    .key = "",
-    .channel = "bench",
-    .mode = "fanout",
-    .label = "server",
-    .commit = "",
-    .ws_path = "/connection/websocket",
-    .api_path = "/api/",
-    .connections = UINT64_MAX,
-    .channels = 1,
-    .payload = 128,
-    .publishes = 100,
-    .warmup = UINT64_MAX,
-    .inflight = 1,
-    .publishers = 1,
-    .depth = UINT64_MAX,
-    .batch = 1,
-    .seconds = 60,
-    .timeout = 5,
-    .ramp = 256,
-    .settle = 1,
+    struct threads threads_before, threads;
 };
 
 static int ep;
@@ -63,139 +35,8 @@ static uint64_t deadline;
 static struct account books;
 static struct subscribers subs;
 static struct publishers pubs;
-
-/* ---- options ---- */
-
-static void usage(void)
-{
-    fputs("usage: bench_load --url HOST:PORT [--mode fanout|publish|batch|idle|connect]\n"
-          "  --api-key KEY  --token JWT | --hmac-secret SECRET  --pid PID[,PID…]\n"
-          "  --connections N  --channels N  --channel NAME  --payload BYTES\n"
-          "  --publishes N  --warmup N  --inflight K  --publishers N  --depth N  --batch N\n"
-          "  --ramp N (connects in progress)  --rate N (connects per second)  --witness N\n"
-          "  --seconds N (bound; idle: how long)  --timeout N (per publication)  --settle N\n"
-          "  --raw --ws-path PATH --api-path PATH  --label NAME  --commit ID\n",
-          stderr);
-    exit(2);
-}
-
-static uint64_t number(const char *text)
-{
-    char *end;
-    uint64_t value = strtoull(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end != '\0' || value > 100000000) {
-        fprintf(stderr, "not a number in range: %s\n", text);
-        usage();
-    }
-    return value;
-}
-
-static void parse_pids(const char *text)
-{
-    while (*text != '\0' && opt.server.pids < MEASURE_PIDS_MAX) {
-        char *end;
-        long pid = strtol(text, &end, 10);
-        if (end == text || pid <= 0) {
-            usage();
-        }
-        opt.server.pid[opt.server.pids++] = (pid_t)pid;
-        text = *end == ',' ? end + 1 : end;
-    }
-}
-
-struct option_row {
-    const char *name;
-    const char **text;
-    uint64_t *value;
-};
-
-static const struct option_row option_rows[] = {
-    {"url", &opt.url, NULL},
-    {"mode", &opt.mode, NULL},
-    {"api-key", &opt.key, NULL},
-    {"token", &opt.token, NULL},
-    {"hmac-secret", &opt.secret, NULL},
-    {"channel", &opt.channel, NULL},
-    {"label", &opt.label, NULL},
-    {"commit", &opt.commit, NULL},
-    {"ws-path", &opt.ws_path, NULL},
-    {"api-path", &opt.api_path, NULL},
-    {"connections", NULL, &opt.connections},
-    {"channels", NULL, &opt.channels},
-    {"payload", NULL, &opt.payload},
-    {"publishes", NULL, &opt.publishes},
-    {"warmup", NULL, &opt.warmup},
-    {"inflight", NULL, &opt.inflight},
-    {"publishers", NULL, &opt.publishers},
-    {"depth", NULL, &opt.depth},
-    {"batch", NULL, &opt.batch},
-    {"ramp", NULL, &opt.ramp},
-    {"rate", NULL, &opt.rate},
-    {"witness", NULL, &opt.witness},
-    {"seconds", NULL, &opt.seconds},
-    {"timeout", NULL, &opt.timeout},
-    {"settle", NULL, &opt.settle},
-};
-
-static bool mode_is(const char *name)
-{
-    return strcmp(opt.mode, name) == 0;
-}
-
-static void parse_options(int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--raw") == 0) {
-            opt.raw = true;
-            continue;
-        }
-        if (strncmp(argv[i], "--", 2) != 0 || i + 1 == argc) {
-            usage();
-        }
-        const char *name = argv[i] + 2, *value = argv[++i];
-        const struct option_row *row = NULL;
-        for (size_t k = 0; k < sizeof option_rows / sizeof *option_rows; k++) {
-            row = strcmp(option_rows[k].name, name) == 0 ? &option_rows[k] : row;
-        }
-        if (row != NULL && row->text != NULL) {
-            *row->text = value;
-        } else if (row != NULL) {
-            *row->value = number(value);
-        } else if (strcmp(name, "pid") == 0) {
-            parse_pids(value);
-        } else {
-            usage();
-        }
-    }
-    bool publishing = mode_is("publish") || mode_is("batch");
-    if (opt.url == NULL ||
-        (!publishing && !mode_is("fanout") && !mode_is("idle") && !mode_is("connect"))) {
-        usage();
-    }
-    if (opt.connections == UINT64_MAX) {
-        opt.connections = publishing ? 0 : 1000;
-    }
-    if (mode_is("batch") && opt.batch == 1) {
-        opt.batch = 1000;
-    }
-    if (opt.depth == UINT64_MAX) {
-        opt.depth = opt.inflight;
-    }
-    if (opt.warmup == UINT64_MAX) {
-        opt.warmup = opt.publishes / 10 + 1;
-    }
-    if (opt.witness > 0 && (!mode_is("connect") || opt.witness >= opt.connections)) {
-        fprintf(stderr, "--witness: in mode connect, and fewer than --connections\n");
-        exit(2);
-    }
-    if (opt.payload < ACCOUNT_PAYLOAD_MIN || opt.payload > (1u << 20) || opt.channels == 0 ||
-        opt.publishers == 0 || opt.depth == 0 || opt.batch == 0 || opt.ramp == 0 ||
-        opt.publishers * opt.channels > 65535 ||
-        opt.publishers * opt.depth * opt.batch > 1u << 20) {
-        fprintf(stderr, "an option is out of range (payload: %d at least)\n", ACCOUNT_PAYLOAD_MIN);
-        exit(2);
-    }
-}
+static struct commander commands;
+static struct mark mark;
 
 static struct sockaddr_in parse_url(const char *url)
 {
@@ -259,8 +100,14 @@ static void run_until(uint64_t when)
     }
 }
 
+/* Two marks at the beginning: what lies between them is the price of a mark. */
 static void span_begin(struct span *s)
 {
+    if (opt.mark != NULL) {
+        mark_set(&mark);
+        mark_set(&mark);
+    }
+    threads_read(&s->threads_before, &opt.server);
     s->before = measure_server_cpu(&opt.server);
     s->own_before = measure_own_cpu();
     s->from = measure_now();
@@ -272,6 +119,11 @@ static void span_end(struct span *s)
     s->to = measure_now();
     s->own = measure_own_cpu() - s->own_before;
     s->server = measure_cpu_since(&s->before, &after);
+    threads_read(&s->threads, &opt.server);
+    threads_since(&s->threads_before, &s->threads);
+    if (opt.mark != NULL) {
+        mark_set(&mark);
+    }
 }
 
 static double span_seconds(const struct span *s)
@@ -303,12 +155,14 @@ static void connect_up_to(size_t total, void (*tick)(void))
     }
 }
 
-/* Publishes total publications and waits until everybody has them, or the time is over. */
+/* Publishes total publications and waits until everybody has them, or the time is over. In lock
+ * step each handful is sent at once, when the one before is over: the server's turns then do not
+ * depend on who was faster. */
 static void publish_all(uint64_t total)
 {
     uint64_t sent = 0;
     while ((sent < total || books.open > 0) && time_left() && pubs.failed < pubs.count) {
-        if (sent < total) {
+        if (sent < total && (!opt.lockstep || books.open == 0)) {
             sent += publisher_fill(&pubs, total - sent);
         }
         turn(10);
@@ -337,7 +191,7 @@ static bool all_well(const struct span *s)
 {
     return books.delivered == books.expected && books.duplicates == 0 && books.reordered == 0 &&
            books.stale == 0 && books.given_up == 0 && subs.failed == 0 && subs.dropped == 0 &&
-           pubs.refused == 0 && pubs.failed == 0 && !s->server.gone;
+           pubs.refused == 0 && pubs.failed == 0 && commands.refused == 0 && !s->server.gone;
 }
 
 static void print_head(void)
@@ -365,6 +219,9 @@ static int print_tail(const struct span *s)
                (double)s->server.cpu_ns / 1e9, (double)s->server.user_ns / 1e9,
                (double)s->server.sys_ns / 1e9, (double)s->server.cpu_ns / (double)(s->to - s->from),
                s->server.gone ? "true" : "false");
+        fputs("\"threads\":", stdout);
+        threads_print(stdout, &s->threads);
+        fputc(',', stdout);
     }
     printf("\"load\":{\"cpu_s\":%.6f,\"cpu_share\":%.3f},\"machine\":", (double)s->own / 1e9,
            (double)s->own / (double)(s->to - s->from));
@@ -406,6 +263,8 @@ static int mode_publishing(void)
     if (opt.server.pids > 0) {
         print_per("cpu_us_per_publish", cpu_us, (double)books.measured_started);
         print_per("cpu_us_per_delivery", cpu_us, (double)books.measured);
+        print_per("busiest_us_per_delivery", (double)threads_busiest(&s.threads) / 1e3,
+                  (double)books.measured);
     }
     fputs(",\"delivery_us\":", stdout);
     hist_print(stdout, &books.latency);
@@ -425,6 +284,43 @@ static int mode_publishing(void)
         }
     }
     return print_tail(&s);
+}
+
+static void run_commands(uint64_t total)
+{
+    uint64_t until = commands.done + commands.refused + total;
+    commands.left = total;
+    for (size_t i = 0; i < subs.begun; i++) {
+        if (subs.sub[i].state == SUB_READY) {
+            commander_send(&commands, i);
+        }
+    }
+    while (commands.done + commands.refused < until && subs.dropped == 0 && time_left()) {
+        turn(10);
+    }
+}
+
+static int mode_command(void)
+{
+    struct span s;
+    connect_up_to(opt.connections, NULL);
+    run_commands(opt.warmup);
+    memset(&commands.answering, 0, sizeof commands.answering);
+    uint64_t done = commands.done;
+    span_begin(&s);
+    run_commands(opt.publishes);
+    span_end(&s);
+
+    double count = (double)(commands.done - done);
+    print_head();
+    printf("\"commands_per_s\":%.1f", count / span_seconds(&s));
+    if (opt.server.pids > 0) {
+        print_per("cpu_ns_per_command", (double)s.server.cpu_ns, count);
+    }
+    fputs(",\"answer_us\":", stdout);
+    hist_print(stdout, &commands.answering);
+    int rc = print_tail(&s);
+    return count == (double)opt.publishes ? rc : 3;
 }
 
 static int mode_idle(void)
@@ -517,6 +413,41 @@ static int mode_connect(void)
     return subs.ready == opt.connections ? rc : 3;
 }
 
+static bool publishes(void)
+{
+    return !mode_is("idle") && !mode_is("command") && (!mode_is("connect") || opt.witness > 0);
+}
+
+static void prepare(const struct sockaddr_in *to)
+{
+    ep = subs.ep = pubs.ep = epoll_create1(EPOLL_CLOEXEC);
+    if (opt.witness > 0) {
+        opt.channels = 2;
+    }
+    account_init(&books, opt.connections, opt.publishers, opt.channels,
+                 opt.publishers * opt.depth * opt.batch, opt.timeout * MEASURE_SECOND);
+    books.witnesses = opt.witness;
+    subs.to = *to;
+    subs.kind = opt.kind;
+    subs.path = opt.ws_path, subs.channel = opt.channel, subs.raw = opt.raw;
+    subs.token = opt.token, subs.secret = opt.secret;
+    subscriber_init(&subs, opt.connections, &books);
+    pubs.account = &books;
+    pubs.count = opt.publishers, pubs.depth = opt.depth, pubs.batch = opt.batch;
+    pubs.payload = opt.payload, pubs.path = opt.api_path, pubs.key = opt.key;
+    pubs.channel = opt.channel, pubs.raw = opt.raw;
+    if (publishes()) {
+        publisher_init(&pubs, to);
+    }
+    if (mode_is("command")) {
+        commander_init(&commands, &subs, opt.inflight, opt.to, opt.payload);
+        subs.on_reply = commander_reply, subs.reply_arg = &commands;
+    }
+    if (opt.mark != NULL) {
+        mark_open(&mark, to, subs.host, opt.mark);
+    }
+}
+
 int main(int argc, char **argv)
 {
     parse_options(argc, argv);
@@ -526,28 +457,13 @@ int main(int argc, char **argv)
     }
     signal(SIGPIPE, SIG_IGN);
     struct sockaddr_in to = parse_url(opt.url);
-    ep = subs.ep = pubs.ep = epoll_create1(EPOLL_CLOEXEC);
-    if (opt.witness > 0) {
-        opt.channels = 2;
-    }
-    account_init(&books, opt.connections, opt.publishers, opt.channels,
-                 opt.publishers * opt.depth * opt.batch, opt.timeout * MEASURE_SECOND);
-    books.witnesses = opt.witness;
-    subs.to = to;
-    subs.path = opt.ws_path, subs.channel = opt.channel, subs.raw = opt.raw;
-    subs.token = opt.token, subs.secret = opt.secret;
-    subscriber_init(&subs, opt.connections, &books);
-    pubs.account = &books;
-    pubs.count = opt.publishers, pubs.depth = opt.depth, pubs.batch = opt.batch;
-    pubs.payload = opt.payload, pubs.path = opt.api_path, pubs.key = opt.key;
-    pubs.channel = opt.channel, pubs.raw = opt.raw;
-    if (!mode_is("idle") && (!mode_is("connect") || opt.witness > 0)) {
-        publisher_init(&pubs, &to);
-    }
+    prepare(&to);
     deadline = measure_now() + opt.seconds * MEASURE_SECOND;
     if (mode_is("idle")) {
         deadline += 60 * MEASURE_SECOND; /* there, seconds is the idle time; this is for joining */
         return mode_idle();
     }
-    return mode_is("connect") ? mode_connect() : mode_publishing();
+    return mode_is("connect")   ? mode_connect()
+           : mode_is("command") ? mode_command()
+                                : mode_publishing();
 }

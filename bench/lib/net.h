@@ -139,6 +139,7 @@ static inline void net_consume(struct net_buf *b, size_t len)
 }
 
 #define WS_TEXT 0x1
+#define WS_BINARY 0x2
 #define WS_CLOSE 0x8
 #define WS_PING 0x9
 #define WS_PONG 0xa
@@ -173,15 +174,15 @@ static inline size_t net_ws_head(uint8_t *out, int opcode, size_t len, bool mask
 }
 
 /* Reads a server's frame head. Returns its length, 0 if more bytes are needed, -1 if it is not one
- * (masked, or longer than max). */
+ * (masked, or longer than max). compressed: RSV1. */
 static inline int net_ws_parse(const uint8_t *p, size_t have, size_t max, int *opcode, bool *fin,
-                               size_t *len)
+                               bool *compressed, size_t *len)
 {
     if (have < 2) {
         return 0;
     }
     int n = (p[1] & 0x7f) == 126 ? 4 : (p[1] & 0x7f) == 127 ? 10 : 2;
-    if ((p[1] & 0x80) != 0 || (p[0] & 0x70) != 0) {
+    if ((p[1] & 0x80) != 0 || (p[0] & 0x30) != 0) {
         return -1;
     }
     if (have < (size_t)n) {
@@ -196,6 +197,7 @@ static inline int net_ws_parse(const uint8_t *p, size_t have, size_t max, int *o
     }
     *opcode = p[0] & 0x0f;
     *fin = (p[0] & 0x80) != 0;
+    *compressed = (p[0] & 0x40) != 0;
     *len = (size_t)size;
     return size > max ? -1 : n;
 }

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "account.h"
-#include "digest.h"
+#include "kind.h"
 
 #define SUBSCRIBER_FRAME_MAX (4u << 20)
 #define SUBSCRIBER_TAG (UINT64_C(1) << 32)
@@ -26,6 +26,9 @@ struct subscriber {
     uint64_t began_at;
 };
 
+/* Told of each reply to a command that a ready client sent. */
+typedef void subscriber_reply_fn(void *arg, size_t i, bool good);
+
 struct subscribers {
     struct subscriber *sub;
     size_t count;   /* how many there may be */
@@ -43,6 +46,10 @@ struct subscribers {
     struct sockaddr_in to;
     struct account *account;
     const char *host, *path, *channel, *token, *secret;
+    enum kind kind;
+    struct net_buf *base; /* KIND_DELTA, per client: the last publication */
+    subscriber_reply_fn *on_reply;
+    void *reply_arg;
     bool raw; /* a plain WebSocket server: ready once upgraded */
     char *scratch;
     uint64_t now;
@@ -120,8 +127,8 @@ static inline void subscriber_upgrade(struct subscribers *s, size_t i)
     int n = snprintf(text, sizeof text,
                      "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-                     "Sec-WebSocket-Version: 13\r\n\r\n",
-                     s->path, s->host);
+                     "Sec-WebSocket-Version: 13\r\n%s\r\n",
+                     s->path, s->host, kind_headers(s->kind));
     s->sub[i].state = SUB_UPGRADING;
     net_watch(s->ep, EPOLL_CTL_MOD, s->sub[i].fd, EPOLLIN, SUBSCRIBER_TAG | i);
     if (n < (int)sizeof text) {
@@ -154,13 +161,13 @@ static inline void subscriber_ready(struct subscribers *s, size_t i)
 static inline void subscriber_join(struct subscribers *s, size_t i)
 {
     char made[768] = "", user[32], channel[128], text[2048];
-    const char *token = s->token;
+    const char *token = s->token != NULL ? s->token : "";
 
     if (s->raw) {
         subscriber_ready(s, i);
         return;
     }
-    if (token == NULL && s->secret != NULL) {
+    if (s->token == NULL && s->secret != NULL) {
         snprintf(user, sizeof user, "user%zu", i);
         if (digest_token(made, sizeof made, s->secret, user, time(NULL) + 86400)) {
             token = made;
@@ -168,14 +175,10 @@ static inline void subscriber_join(struct subscribers *s, size_t i)
     }
     subscriber_channel(channel, sizeof channel, s->channel, s->account->channels,
                        account_channel(s->account, i));
-    int n = snprintf(text, sizeof text,
-                     "{\"id\":1,\"connect\":{%s%s%s}}\n"
-                     "{\"id\":2,\"subscribe\":{\"channel\":\"%s\"}}",
-                     token != NULL ? "\"token\":\"" : "", token != NULL ? token : "",
-                     token != NULL ? "\"" : "", channel);
+    size_t n = kind_join(s->kind, text, sizeof text, token, channel);
     s->sub[i].state = SUB_JOINING;
-    if (n < (int)sizeof text) {
-        subscriber_send_frame(s, i, WS_TEXT, text, (size_t)n);
+    if (n > 0) {
+        subscriber_send_frame(s, i, s->kind == KIND_PROTOBUF ? WS_BINARY : WS_TEXT, text, n);
     } else {
         subscriber_end(s, i, "connect", "token too long", 14);
     }
@@ -198,23 +201,45 @@ static inline size_t subscriber_head(struct subscribers *s, size_t i, const char
     return head;
 }
 
-/* One line of a message: a ping, a publication, or the reply to connect or subscribe. */
-static inline bool subscriber_line(struct subscribers *s, size_t i, const char *p, size_t len)
+/* Books the publication in a reply. False: there is none. */
+static inline bool subscriber_publication(struct subscribers *s, size_t i, const char *p,
+                                          size_t len)
 {
-    if (len == 2 && p[0] == '{') {
-        s->pings++;
-        return subscriber_send_frame(s, i, WS_TEXT, "{}", 2);
+    struct str text = {p, len};
+
+    if (s->kind == KIND_DELTA && s->sub[i].state == SUB_READY &&
+        !kind_patch(&s->base[i], p, len, &text)) {
+        return false;
     }
-    const char *mark = memmem(p, len, ACCOUNT_MARK, ACCOUNT_T);
-    if (mark != NULL && (size_t)(p + len - mark) >= ACCOUNT_PAYLOAD_MIN) {
-        account_deliver(s->account, i, mark, s->now);
+    const char *mark = memmem(text.ptr, text.len, ACCOUNT_MARK, ACCOUNT_T);
+    if (mark == NULL || (size_t)(text.ptr + text.len - mark) < ACCOUNT_PAYLOAD_MIN) {
+        return false;
+    }
+    account_deliver(s->account, i, mark, s->now);
+    return true;
+}
+
+/* A ping, a publication, or the reply to a command. False: the client is gone. */
+static inline bool subscriber_reply(struct subscribers *s, size_t i, const char *p, size_t len)
+{
+    if (kind_is_ping(s->kind, p, len)) {
+        s->pings++;
+        return s->kind == KIND_PROTOBUF ? subscriber_send_frame(s, i, WS_BINARY, "", 1)
+                                        : subscriber_send_frame(s, i, WS_TEXT, "{}", 2);
+    }
+    if (subscriber_publication(s, i, p, len)) {
         return true;
     }
-    if (memmem(p, len, "\"error\"", 7) != NULL) {
+    bool good = !kind_is_error(s->kind, p, len);
+    if (s->sub[i].state == SUB_READY && s->on_reply != NULL) {
+        s->on_reply(s->reply_arg, i, good);
+        return s->sub[i].state == SUB_READY;
+    }
+    if (!good) {
         subscriber_end(s, i, "reply", p, len);
         return false;
     }
-    if (s->sub[i].state == SUB_JOINING && memmem(p, len, "\"subscribe\"", 11) != NULL) {
+    if (s->sub[i].state == SUB_JOINING && kind_is_subscribed(s->kind, p, len)) {
         subscriber_ready(s, i);
     }
     return true;
@@ -222,18 +247,27 @@ static inline bool subscriber_line(struct subscribers *s, size_t i, const char *
 
 static inline bool subscriber_message(struct subscribers *s, size_t i, const char *p, size_t len)
 {
-    const char *end = p + len;
-    while (p < end) {
-        const char *line_end = memchr(p, '\n', (size_t)(end - p));
-        if (line_end == NULL) {
-            line_end = end;
-        }
-        if (!subscriber_line(s, i, p, (size_t)(line_end - p))) {
+    const char *end = p + len, *reply;
+    size_t reply_len;
+
+    while (kind_next(s->kind, &p, end, &reply, &reply_len)) {
+        if (!subscriber_reply(s, i, reply, reply_len)) {
             return false;
         }
-        p = line_end + 1;
     }
     return true;
+}
+
+static inline bool subscriber_data(struct subscribers *s, size_t i, const char *p, size_t len,
+                                   bool compressed)
+{
+    struct str message = {p, len};
+
+    if (compressed && (s->kind != KIND_DEFLATE || !kind_inflate(message, &message))) {
+        subscriber_end(s, i, "frame", "not to be inflated", 18);
+        return false;
+    }
+    return subscriber_message(s, i, message.ptr, message.len);
 }
 
 /* Takes whole frames; returns how many bytes they were. The client may be gone afterwards. */
@@ -241,10 +275,10 @@ static inline size_t subscriber_frames(struct subscribers *s, size_t i, const ch
 {
     size_t at = 0, size = 0;
     int opcode = 0, head;
-    bool fin = true;
+    bool fin = true, compressed = false;
 
     while ((head = net_ws_parse((const uint8_t *)p + at, len - at, SUBSCRIBER_FRAME_MAX, &opcode,
-                                &fin, &size)) > 0 &&
+                                &fin, &compressed, &size)) > 0 &&
            len - at >= (size_t)head + size) {
         const char *data = p + at + head;
         at += (size_t)head + size;
@@ -261,10 +295,10 @@ static inline size_t subscriber_frames(struct subscribers *s, size_t i, const ch
             if (!subscriber_send_frame(s, i, WS_PONG, data, size)) {
                 return at;
             }
-        } else if (opcode != WS_PONG && (!fin || !subscriber_message(s, i, data, size))) {
-            if (!fin) {
-                subscriber_end(s, i, "frame", "fragmented", 10);
-            }
+        } else if (opcode != WS_PONG && !fin) {
+            subscriber_end(s, i, "frame", "fragmented", 10);
+            return at;
+        } else if (opcode != WS_PONG && !subscriber_data(s, i, data, size, compressed)) {
             return at;
         }
     }
@@ -342,6 +376,9 @@ static inline void subscriber_init(struct subscribers *s, size_t count, struct a
     s->sub = account_zeroed(count, sizeof *s->sub);
     s->count = count;
     s->account = account;
+    if (s->kind == KIND_DELTA) {
+        s->base = account_zeroed(count, sizeof *s->base);
+    }
     s->scratch = malloc(2u * SUBSCRIBER_FRAME_MAX + WS_HEAD_MAX);
     if (s->scratch == NULL) {
         NET_DIE("out of memory");
