@@ -1,77 +1,11 @@
 -- Prints the results of bench/run as Markdown tables: medians over the repetitions, and their
 -- ratio to the floor's median in the same file. Usage: lua5.4 table.lua RESULTS.jsonl
 
---- The JSON that bench_load writes: no escapes but \" and \\.
-local function json(text)
-  local at = 1
-  local value
+package.path = arg[0]:gsub("[^/]*$", "") .. "lib/?.lua;" .. package.path
+local results = require "results"
 
-  local function skip(pattern)
-    local _, last = text:find("^%s*" .. pattern, at)
-    if last then
-      at = last + 1
-    end
-    return last ~= nil
-  end
-
-  local function quoted()
-    local out = {}
-    while true do
-      local plain, stop = text:match('^([^"\\]*)(.)', at)
-      assert(plain, "string without an end")
-      out[#out + 1] = plain
-      at = at + #plain + 1
-      if stop == '"' then
-        return table.concat(out)
-      end
-      out[#out + 1] = text:sub(at, at)
-      at = at + 1
-    end
-  end
-
-  local function object()
-    local out = {}
-    if skip "}" then
-      return out
-    end
-    repeat
-      assert(skip '"', "key expected")
-      local key = quoted()
-      assert(skip ":", "colon expected")
-      out[key] = value()
-    until not skip ","
-    assert(skip "}", "object without an end")
-    return out
-  end
-
-  function value()
-    if skip "{" then
-      return object()
-    elseif skip '"' then
-      return quoted()
-    end
-    local word = text:match("^%s*([%w%.%+%-]+)", at)
-    assert(word, "value expected")
-    skip "[%w%.%+%-]+"
-    if word == "true" or word == "false" then
-      return word == "true"
-    end
-    return tonumber(word) -- null: nil
-  end
-
-  return value()
-end
-
-local function median(list)
-  table.sort(list)
-  local n = #list
-  if n == 0 then
-    return nil
-  end
-  return n % 2 == 1 and list[(n + 1) // 2] or (list[n // 2] + list[n // 2 + 1]) / 2
-end
-
---- Columns: title, path in the result line, factor, digits, and whether the ratio is shown.
+--- Columns: title, path in the result line, factor, digits, and how it is compared: true (the ratio
+--- is shown, too), "more" (only the difference), "share" (only the inverse of the ratio).
 local cpu_delivery = { "CPU µs/delivery", "results.cpu_us_per_delivery", 1, "%.3f", true }
 local fanout = {
   cpu_delivery,
@@ -102,7 +36,25 @@ local connect = {
   { "joined p99 ms", "results.join_us.p99", 1e-3, "%.1f" },
   { "failed", "clients.failed", 1, "%.0f" },
 }
+local variant = {
+  cpu_delivery,
+  { "CPU µs/publish", "results.cpu_us_per_publish", 1, "%.0f" },
+  { "deliveries/s", "results.deliveries_per_s", 1, "%.0f" },
+}
 local columns = {
+  options = variant,
+  workers = {
+    cpu_delivery,
+    { "busiest thread µs/delivery", "results.busiest_us_per_delivery", 1, "%.3f", true },
+    { "CPU by thread", "threads" },
+    fanout[3],
+  },
+  hooks = {
+    { "CPU ns/command", "results.cpu_ns_per_command", 1, "%.0f" },
+    { "more than the first row", "results.cpu_ns_per_command", 1, "%+.0f ns", "more" },
+    { "commands a core can take", "results.cpu_ns_per_command", 1, "%.0f %%", "share" },
+    { "16 answered p50 ms", "results.answer_us.p50", 1e-3, "%.3f" },
+  },
   fanout = fanout,
   fanout16 = fanout,
   fanout10k = fanout,
@@ -112,7 +64,11 @@ local columns = {
   idlemax = idle,
   publish = publish,
   publish1 = publish,
+  publish64 = publish,
   connect = connect,
+  subscribe = connect,
+  arrivals1k = connect,
+  arrivals = connect,
   witness = {
     { "quiet p99 ms", "results.witness_quiet_us.p99", 1e-3, "%.2f" },
     { "storm p99 ms", "results.witness_storm_us.p99", 1e-3, "%.2f" },
@@ -122,49 +78,34 @@ local columns = {
 }
 local always = { { "load CPU", "load.cpu_share", 100, "%.0f %%" } }
 
-local function field(line, path)
-  for key in path:gmatch "[^.]+" do
-    line = type(line) == "table" and line[key] or nil
+--- How the CPU of the server was spread over its threads, in the last run.
+local function shares(runs)
+  local list = {}
+  for _, share in pairs(results.field(runs[#runs], "threads") or {}) do
+    list[#list + 1] = share
   end
-  return line
+  table.sort(list, function(a, b) return a > b end)
+  for i, share in ipairs(list) do
+    list[i] = ("%.0f %%"):format(share * 100)
+  end
+  return table.concat(list, " + ")
 end
 
---- scenario name → { servers = names in order, runs = name → lines }, in order of appearance.
-local function read(path)
-  local scenarios, order, last = {}, {}, nil
-  for text in io.lines(path) do
-    local line = json(text)
-    local s = scenarios[line.name]
-    if not s then
-      s = { servers = {}, runs = {} }
-      scenarios[line.name] = s
-      order[#order + 1] = line.name
-    end
-    if not s.runs[line.label] then
-      s.runs[line.label] = {}
-      s.servers[#s.servers + 1] = line.label
-    end
-    table.insert(s.runs[line.label], line)
-    last = line
+local function cell(column, runs, base)
+  if column[2] == "threads" then
+    return shares(runs)
   end
-  return scenarios, order, last
-end
-
-local function cell(column, runs, floor)
-  local function of(lines)
-    local values = {}
-    for _, line in ipairs(lines or {}) do
-      values[#values + 1] = field(line, column[2])
-    end
-    return median(values)
-  end
-  local value, base = of(runs), of(floor)
+  local value, of_base = results.middle(runs, column[2]), results.middle(base, column[2])
   if not value then
     return "–"
   end
+  if column[5] == "more" or column[5] == "share" then
+    local compared = column[5] == "more" and value - of_base or of_base / value * 100
+    return base == runs and column[5] == "more" and "" or column[4]:format(compared)
+  end
   local text = column[4]:format(value * column[3])
-  if column[5] and floor and floor ~= runs and base and base > 0 then
-    text = ("%s (%.2f ×)"):format(text, value / base)
+  if column[5] and base ~= runs and of_base and of_base > 0 then
+    text = ("%s (%.2f ×)"):format(text, value / of_base)
   end
   return text
 end
@@ -183,7 +124,7 @@ local function print_scenario(name, s)
     local runs, bad = s.runs[server], 0
     local row = "| " .. server .. " |"
     for _, column in ipairs(list) do
-      row = row .. " " .. cell(column, runs, s.runs.floor) .. " |"
+      row = row .. " " .. cell(column, runs, results.base(s)) .. " |"
     end
     for _, line in ipairs(runs) do
       bad = bad + (line.ok and 0 or 1)
@@ -197,13 +138,13 @@ if not path then
   io.stderr:write "usage: lua5.4 table.lua RESULTS.jsonl\n"
   os.exit(2)
 end
-local scenarios, order, last = read(path)
+local scenarios, order, last = results.read(path)
 if not last then
   print "no results"
   os.exit(1)
 end
-print(("%s, %d cores, Linux %s; commit %s; Perigee's workers: %d; × is the ratio to the floor"):format(
-  last.machine.cpu, last.machine.cores, last.machine.kernel, last.commit, last.workers))
+print(("%s, %d cores, Linux %s; commit %s; × is the ratio to the floor, or without it to the first row"):format(
+  last.machine.cpu, last.machine.cores, last.machine.kernel, last.commit))
 for _, name in ipairs(order) do
   if columns[name] then
     print_scenario(name, scenarios[name])
