@@ -11,12 +11,6 @@ struct scan {
     const char *at, *end;
 };
 
-/* Which brackets are open: one bit each, set for an object. */
-struct nest {
-    uint64_t objects[JSON_DEPTH_MAX / 64];
-    unsigned depth;
-};
-
 static struct scan scan_of(struct str s)
 {
     return s.len ? (struct scan){s.ptr, s.ptr + s.len} : (struct scan){"", ""};
@@ -32,44 +26,61 @@ static struct str scan_rest(const struct scan *s)
     return str_of(s->at, scan_left(s));
 }
 
-static void skip_blanks(struct scan *s)
+/* ---- scanning: each function takes what begins at `at` and yields where it ends ----
+ *
+ * Plain pointers, and inlined where bytes are many: what they work on stays in registers. */
+
+static inline const char *blanks(const char *at, const char *end)
 {
-    while (s->at < s->end && (*s->at == ' ' || *s->at == '\n' || *s->at == '\r' || *s->at == '\t'))
-        s->at++;
+    if (at < end && (unsigned char)*at > ' ') /* mostly there are none */
+        return at;
+    while (at < end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t'))
+        at++;
+    return at;
+}
+
+static inline bool is_at(const char *at, const char *end, char c)
+{
+    return at < end && *at == c;
 }
 
 #define ONES 0x0101010101010101u
 #define HIGH_BITS 0x8080808080808080u
 
-/* Is none of these eight bytes a quote, a backslash, a control character or above 0x7F? May say no
- * without cause, never yes. */
-static bool eight_plain(const char *at)
+/* How many of these eight bytes stand before the first quote, backslash, control character or byte
+ * above 0x7F. A subtraction marks a byte by its borrow, which can only mark bytes behind it
+ * wrongly. */
+static inline unsigned plain_of_eight(const char *at)
 {
-    uint64_t v, quote, backslash;
+    uint64_t v, quote, backslash, marks;
 
     memcpy(&v, at, sizeof v);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    v = __builtin_bswap64(v);
+#endif
     quote = v ^ ONES * '"';
     backslash = v ^ ONES * '\\';
-    return (((v - ONES * 0x20) | (quote - ONES) | (backslash - ONES) | v) & HIGH_BITS) == 0;
+    marks = ((v - ONES * 0x20) | (quote - ONES) | (backslash - ONES) | v) & HIGH_BITS;
+    return marks == 0 ? 8 : (unsigned)__builtin_ctzll(marks) / 8;
 }
 
-/* Moves to the next byte that needs a closer look, or to the end. */
-static void skip_plain(struct scan *s)
+/* To the next byte that needs a closer look, or to the end. */
+static inline const char *plain(const char *at, const char *end)
 {
-    while (s->at < s->end) {
-        unsigned char c;
+    while (end - at >= 8) {
+        unsigned n = plain_of_eight(at);
 
-        if (scan_left(s) >= 8 && eight_plain(s->at)) {
-            s->at += 8;
-            continue;
-        }
-        for (int i = 0; i < 8 && s->at < s->end; i++) {
-            c = (unsigned char)*s->at;
-            if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\')
-                return;
-            s->at++;
-        }
+        at += n;
+        if (n < 8)
+            return at;
     }
+    for (; at < end; at++) {
+        unsigned char c = (unsigned char)*at;
+
+        if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\')
+            break;
+    }
+    return at;
 }
 
 static int hex_digit(char c)
@@ -80,11 +91,13 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static bool skip_escape(struct scan *s)
+/* The ends of what follows are NULL when it is broken. */
+
+static const char *escape_end(const char *at, const char *end)
 {
-    if (scan_left(s) < 2)
-        return false;
-    switch (s->at[1]) {
+    if (end - at < 2)
+        return NULL;
+    switch (at[1]) {
     case '"':
     case '\\':
     case '/':
@@ -93,124 +106,116 @@ static bool skip_escape(struct scan *s)
     case 'n':
     case 'r':
     case 't':
-        s->at += 2;
-        return true;
+        return at + 2;
     case 'u':
-        if (scan_left(s) < 6)
-            return false;
+        if (end - at < 6)
+            return NULL;
         for (int i = 2; i < 6; i++) {
-            if (hex_digit(s->at[i]) < 0)
-                return false;
+            if (hex_digit(at[i]) < 0)
+                return NULL;
         }
-        s->at += 6;
-        return true;
+        return at + 6;
     default:
-        return false;
+        return NULL;
     }
 }
 
-/* At the opening quote. */
-static bool skip_string(struct scan *s)
+/* An escape or a character of several bytes inside a string. */
+static const char *special_end(const char *at, const char *end)
 {
-    s->at++;
+    unsigned char c = (unsigned char)*at;
+    size_t n;
+
+    if (c == '\\')
+        return escape_end(at, end);
+    n = c < 0x20 ? 0 : utf8_char(str_of(at, (size_t)(end - at)));
+    return n > 0 ? at + n : NULL;
+}
+
+/* From behind the opening quote to behind the closing one. */
+static inline const char *string_end(const char *at, const char *end)
+{
     for (;;) {
-        unsigned char c;
-
-        skip_plain(s);
-        if (s->at == s->end)
-            return false;
-        c = (unsigned char)*s->at;
-        if (c == '"') {
-            s->at++;
-            return true;
-        }
-        if (c == '\\') {
-            if (!skip_escape(s))
-                return false;
-        } else if (c < 0x20) {
-            return false;
-        } else {
-            size_t n = utf8_char(scan_rest(s));
-
-            if (n == 0)
-                return false;
-            s->at += n;
-        }
+        at = plain(at, end);
+        if (at == end)
+            return NULL;
+        if (*at == '"')
+            return at + 1;
+        at = special_end(at, end);
+        if (at == NULL)
+            return NULL;
     }
 }
 
-static bool is_digit(const struct scan *s)
+static bool is_digit(const char *at, const char *end)
 {
-    return s->at < s->end && *s->at >= '0' && *s->at <= '9';
+    return at < end && *at >= '0' && *at <= '9';
 }
 
-static bool skip_digits(struct scan *s)
+static const char *digits_end(const char *at, const char *end)
 {
-    if (!is_digit(s))
-        return false;
-    while (is_digit(s))
-        s->at++;
-    return true;
+    if (!is_digit(at, end))
+        return NULL;
+    while (is_digit(at, end))
+        at++;
+    return at;
 }
 
-static bool skip_number(struct scan *s)
+static const char *number_end(const char *at, const char *end)
 {
-    if (*s->at == '-')
-        s->at++;
-    if (s->at < s->end && *s->at == '0')
-        s->at++;
-    else if (!skip_digits(s))
-        return false;
-    if (s->at < s->end && *s->at == '.') {
-        s->at++;
-        if (!skip_digits(s))
-            return false;
+    if (*at == '-')
+        at++;
+    at = is_at(at, end, '0') ? at + 1 : digits_end(at, end);
+    if (at && is_at(at, end, '.'))
+        at = digits_end(at + 1, end);
+    if (at && (is_at(at, end, 'e') || is_at(at, end, 'E'))) {
+        at++;
+        if (is_at(at, end, '+') || is_at(at, end, '-'))
+            at++;
+        return digits_end(at, end);
     }
-    if (s->at < s->end && (*s->at == 'e' || *s->at == 'E')) {
-        s->at++;
-        if (s->at < s->end && (*s->at == '+' || *s->at == '-'))
-            s->at++;
-        return skip_digits(s);
-    }
-    return true;
+    return at;
 }
 
-static bool skip_word(struct scan *s, struct str word)
+static const char *word_end(const char *at, const char *end, struct str word)
 {
-    if (!str_starts(scan_rest(s), word))
-        return false;
-    s->at += word.len;
-    return true;
+    return str_starts(str_of(at, (size_t)(end - at)), word) ? at + word.len : NULL;
 }
 
-static bool skip_scalar(struct scan *s)
+static inline const char *scalar_end(const char *at, const char *end)
 {
-    switch (*s->at) {
+    switch (*at) {
     case '"':
-        return skip_string(s);
+        return string_end(at + 1, end);
     case 't':
-        return skip_word(s, STR("true"));
+        return word_end(at, end, STR("true"));
     case 'f':
-        return skip_word(s, STR("false"));
+        return word_end(at, end, STR("false"));
     case 'n':
-        return skip_word(s, STR("null"));
+        return word_end(at, end, STR("null"));
     default:
-        return skip_number(s);
+        return number_end(at, end);
     }
 }
 
 /* A key with its colon. */
-static bool skip_key(struct scan *s)
+static inline const char *key_end(const char *at, const char *end)
 {
-    skip_blanks(s);
-    if (s->at == s->end || *s->at != '"' || !skip_string(s))
-        return false;
-    skip_blanks(s);
-    if (s->at == s->end || *s->at != ':')
-        return false;
-    s->at++;
-    return true;
+    at = blanks(at, end);
+    if (!is_at(at, end, '"'))
+        return NULL;
+    at = string_end(at + 1, end);
+    if (at == NULL)
+        return NULL;
+    at = blanks(at, end);
+    return is_at(at, end, ':') ? at + 1 : NULL;
 }
+
+/* Which brackets are open: one bit each, set for an object. */
+struct nest {
+    uint64_t objects[JSON_DEPTH_MAX / 64];
+    unsigned depth;
+};
 
 static bool nest_in_object(const struct nest *nest)
 {
@@ -233,77 +238,62 @@ static bool nest_push(struct nest *nest, bool object)
     return true;
 }
 
-enum after { AFTER_MORE, AFTER_END, AFTER_BROKEN };
-
-/* Behind a value: goes on to the next one, closing what ends here. */
-static enum after skip_after(struct scan *s, struct nest *nest)
-{
-    while (nest->depth > 0) {
-        bool object = nest_in_object(nest);
-
-        skip_blanks(s);
-        if (s->at == s->end)
-            return AFTER_BROKEN;
-        if (*s->at == ',') {
-            s->at++;
-            return !object || skip_key(s) ? AFTER_MORE : AFTER_BROKEN;
-        }
-        if (*s->at != (object ? '}' : ']'))
-            return AFTER_BROKEN;
-        s->at++;
-        nest->depth--;
-    }
-    return AFTER_END;
-}
-
-/* At an opening bracket. AFTER_END: it was closed at once. */
-static enum after skip_open(struct scan *s, struct nest *nest)
-{
-    bool object = *s->at == '{';
-
-    if (!nest_push(nest, object))
-        return AFTER_BROKEN;
-    s->at++;
-    skip_blanks(s);
-    if (s->at < s->end && *s->at == (object ? '}' : ']'))
-        return AFTER_END; /* skip_after takes the bracket */
-    return !object || skip_key(s) ? AFTER_MORE : AFTER_BROKEN;
-}
-
-static bool skip_value(struct scan *s)
+/* A value from its first byte on, without recursion. */
+static const char *value_end(const char *at, const char *end)
 {
     struct nest nest = {.depth = 0};
-    enum after after;
 
     for (;;) {
-        skip_blanks(s);
-        if (s->at == s->end)
-            return false;
-        if (*s->at == '{' || *s->at == '[') {
-            after = skip_open(s, &nest);
-            if (after == AFTER_BROKEN)
-                return false;
-            if (after == AFTER_MORE)
-                continue;
-        } else if (!skip_scalar(s)) {
-            return false;
+        bool object, more = true; /* more: at stands before a member or an element */
+
+        at = blanks(at, end);
+        if (at == end)
+            return NULL;
+        if (*at == '{' || *at == '[') {
+            object = *at == '{';
+            if (!nest_push(&nest, object))
+                return NULL;
+            at = blanks(at + 1, end);
+            more = !is_at(at, end, object ? '}' : ']');
+        } else {
+            at = scalar_end(at, end);
+            if (at == NULL)
+                return NULL;
+            if (nest.depth == 0)
+                return at;
+            object = nest_in_object(&nest);
+            at = blanks(at, end);
+            more = is_at(at, end, ',');
+            at += more;
         }
-        after = skip_after(s, &nest);
-        if (after != AFTER_MORE)
-            return after == AFTER_END;
+        while (!more) { /* what was open is closed, or goes on behind a comma */
+            if (!is_at(at, end, object ? '}' : ']'))
+                return NULL;
+            at++;
+            if (--nest.depth == 0)
+                return at;
+            object = nest_in_object(&nest);
+            at = blanks(at, end);
+            more = is_at(at, end, ',');
+            at += more;
+        }
+        if (object) {
+            at = key_end(at, end);
+            if (at == NULL)
+                return NULL;
+        }
     }
 }
 
 enum err json_skip(struct str *rest, struct str *value)
 {
     struct scan s = scan_of(*rest);
-    const char *from;
+    const char *from = blanks(s.at, s.end);
 
-    skip_blanks(&s);
-    if (s.at == s.end)
+    if (from == s.end)
         return ERR_NOT_FOUND;
-    from = s.at;
-    if (!skip_value(&s))
+    s.at = value_end(from, s.end);
+    if (s.at == NULL)
         return ERR_SYNTAX;
     *value = str_of(from, (size_t)(s.at - from));
     *rest = scan_rest(&s);
@@ -314,10 +304,8 @@ bool json_valid(struct str text)
 {
     struct scan s = scan_of(text);
 
-    if (!skip_value(&s))
-        return false;
-    skip_blanks(&s);
-    return s.at == s.end;
+    s.at = value_end(s.at, s.end);
+    return s.at && blanks(s.at, s.end) == s.end;
 }
 
 enum json_type json_type(struct str value)
@@ -329,7 +317,7 @@ enum json_type json_peek(struct str *rest)
 {
     struct scan s = scan_of(*rest);
 
-    skip_blanks(&s);
+    s.at = blanks(s.at, s.end);
     *rest = scan_rest(&s);
     if (s.at == s.end)
         return JSON_NONE;
@@ -346,7 +334,7 @@ enum json_type json_peek(struct str *rest)
     case 'n':
         return JSON_NULL;
     default:
-        return *s.at == '-' || is_digit(&s) ? JSON_NUMBER : JSON_NONE;
+        return *s.at == '-' || is_digit(s.at, s.end) ? JSON_NUMBER : JSON_NONE;
     }
 }
 
@@ -356,29 +344,26 @@ bool json_is_null(struct str value)
 }
 
 /* Enters, or goes on behind a value. ERR_NOT_FOUND: the closing bracket was there and is taken. */
-static enum err step(struct scan *s, bool *started, char open, char close)
+static inline enum err step(struct scan *s, bool *started, char open, char close)
 {
+    const char *at = blanks(s->at, s->end);
     bool first = !*started;
 
-    skip_blanks(s);
     if (first) {
-        if (s->at == s->end || *s->at != open)
+        if (!is_at(at, s->end, open))
             return ERR_SYNTAX;
-        s->at++;
-        skip_blanks(s);
+        at = blanks(at + 1, s->end);
         *started = true;
     }
-    if (s->at == s->end)
+    if (at == s->end)
         return ERR_SYNTAX;
-    if (*s->at == close) {
-        s->at++;
+    s->at = at + 1;
+    if (*at == close)
         return ERR_NOT_FOUND;
-    }
-    if (!first) {
-        if (*s->at != ',')
-            return ERR_SYNTAX;
-        s->at++;
-    }
+    if (first)
+        s->at = at;
+    else if (*at != ',')
+        return ERR_SYNTAX;
     return OK;
 }
 
@@ -386,18 +371,18 @@ enum err json_member(struct str *rest, bool *started, struct arena *a, struct st
 {
     struct scan s = scan_of(*rest);
     enum err err = step(&s, started, '{', '}');
-    const char *from;
+    const char *from, *behind;
 
     if (err == OK) {
-        skip_blanks(&s);
-        from = s.at;
-        if (s.at == s.end || *s.at != '"' || !skip_string(&s))
+        from = blanks(s.at, s.end);
+        behind = is_at(from, s.end, '"') ? string_end(from + 1, s.end) : NULL;
+        if (behind == NULL)
             return ERR_SYNTAX;
-        err = json_string(str_of(from, (size_t)(s.at - from)), a, key);
+        err = json_string(str_of(from, (size_t)(behind - from)), a, key);
         if (err != OK)
             return err;
-        skip_blanks(&s);
-        if (s.at == s.end || *s.at != ':')
+        s.at = blanks(behind, s.end);
+        if (!is_at(s.at, s.end, ':'))
             return ERR_SYNTAX;
         s.at++;
     }
@@ -589,7 +574,7 @@ enum err json_double(struct str value, double *out)
     char small[64], *text = small;
     struct scan s = scan_of(value);
 
-    if (s.at == s.end || !skip_number(&s) || s.at != s.end)
+    if (s.at == s.end || number_end(s.at, s.end) != s.end)
         return ERR_SYNTAX;
     if (value.len < sizeof small) {
         memcpy(small, value.ptr, value.len);
@@ -630,7 +615,7 @@ void json_add_string(struct buf *out, struct str text)
         unsigned char c;
         size_t n;
 
-        skip_plain(&s);
+        s.at = plain(s.at, s.end);
         if (s.at == s.end)
             break;
         c = (unsigned char)*s.at;
