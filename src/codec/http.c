@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "codec/http_head.h"
 
 #include <llhttp.h>
 
@@ -13,18 +14,17 @@
 enum phase { PHASE_HEAD, PHASE_HEAD_DONE, PHASE_LENGTH, PHASE_CHUNKED, PHASE_DONE };
 
 struct http_parser {
-    llhttp_t llhttp;
+    llhttp_t llhttp; /* while the body is chunked */
     struct http_request req;
     struct buf head;     /* a head that came in pieces, or before its body */
     struct str in_place; /* a head that still lies in the caller's bytes; else empty */
     struct buf body;     /* a body that did, or was chunked */
     size_t scanned;      /* bytes of head known not to hold its end */
     size_t body_max;
-    uint64_t left;   /* of a body with a length */
-    uint64_t framed; /* bytes read of a chunked body, framing included */
+    struct http_framing framing; /* length: what is left of it */
+    uint64_t framed;             /* bytes read of a chunked body, framing included */
     enum phase phase;
     unsigned status;
-    bool chunked;
     bool body_ended;
 };
 
@@ -63,41 +63,11 @@ bool http_query(struct str query, struct str name, struct str *value)
     return false;
 }
 
-/* ---- llhttp's callbacks ---- */
+/* ---- llhttp's callbacks; the head has been read, and trailers are of use to nobody here ---- */
 
 static struct http_parser *parser_of(llhttp_t *ll)
 {
     return container_of(ll, struct http_parser, llhttp);
-}
-
-static int on_url(llhttp_t *ll, const char *at, size_t n)
-{
-    parser_of(ll)->req.target = str_of(at, n);
-    return 0;
-}
-
-static int on_header_field(llhttp_t *ll, const char *at, size_t n)
-{
-    struct http_parser *p = parser_of(ll);
-    char *name = (char *)(uintptr_t)at; /* our own buffer, lent to llhttp */
-
-    if (p->phase != PHASE_HEAD)
-        return 0;                                  /* trailers are of no use to anybody here */
-    CHECK(p->req.header_count < HTTP_HEADERS_MAX); /* counted by check_lines */
-    for (size_t i = 0; i < n; i++)
-        if (name[i] >= 'A' && name[i] <= 'Z')
-            name[i] = (char)(name[i] | 0x20);
-    p->req.headers[p->req.header_count++] = (struct http_header){str_of(at, n), STR_NONE};
-    return 0;
-}
-
-static int on_header_value(llhttp_t *ll, const char *at, size_t n)
-{
-    struct http_parser *p = parser_of(ll);
-
-    if (p->phase == PHASE_HEAD && p->req.header_count > 0)
-        p->req.headers[p->req.header_count - 1].value = str_trim(str_of(at, n));
-    return 0;
 }
 
 static int on_headers_complete(llhttp_t *ll)
@@ -136,9 +106,6 @@ static int on_message_complete(llhttp_t *ll)
 }
 
 static const llhttp_settings_t callbacks = {
-    .on_url = on_url,
-    .on_header_field = on_header_field,
-    .on_header_value = on_header_value,
     .on_headers_complete = on_headers_complete,
     .on_body = on_body,
     .on_chunk_header = on_chunk_header,
@@ -159,16 +126,15 @@ void http_parser_reset(struct http_parser *p)
 {
     buf_deinit(&p->head);
     buf_deinit(&p->body);
-    llhttp_init(&p->llhttp, HTTP_REQUEST, &callbacks);
     p->head = BUF_INIT(HTTP_HEAD_BYTES_MAX + 4);
     p->req.header_count = 0;
     p->req.target = p->req.path = p->req.query = p->req.host = p->req.body = STR_NONE;
     p->in_place = STR_NONE;
     p->scanned = p->body_max = 0;
-    p->left = p->framed = 0;
+    p->framed = 0;
     p->phase = PHASE_HEAD;
     p->status = 0;
-    p->chunked = p->body_ended = false;
+    p->body_ended = false;
 }
 
 void http_parser_free(struct http_parser *p)
@@ -188,92 +154,6 @@ static enum http_event fail(struct http_parser *p, unsigned status)
     return HTTP_FAILED;
 }
 
-/* Status that refuses the request line, or 0. */
-static unsigned check_request_line(struct str line)
-{
-    ptrdiff_t first = str_find(line, ' '), last = str_rfind(line, ' ');
-    struct str version;
-
-    if (first <= 0 || last <= first + 1)
-        return 400;
-    if (memchr(line.ptr + first + 1, ' ', (size_t)(last - first - 1)))
-        return 400;
-    version = str_cut(line, (size_t)last + 1);
-    if (str_eq(version, STR("HTTP/1.1")) || str_eq(version, STR("HTTP/1.0")))
-        return 0;
-    return version.len == 8 && str_starts(version, STR("HTTP/")) ? 505 : 400;
-}
-
-static bool is_name_char(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c != 0 && strchr("!#$%&'*+-.^_`|~", c));
-}
-
-/* A name, a colon right after it, and no control characters but tab. Lines that begin with a blank
- * (folding) have no name. */
-static bool header_line_valid(struct str line)
-{
-    size_t i = 0;
-
-    while (i < line.len && is_name_char(line.ptr[i]))
-        i++;
-    if (i == 0 || i == line.len || line.ptr[i] != ':')
-        return false;
-    for (; i < line.len; i++) {
-        unsigned char c = (unsigned char)line.ptr[i];
-
-        if ((c < 0x20 && c != '\t') || c == 0x7F)
-            return false;
-    }
-    return true;
-}
-
-/* Looks at the lines of a whole head, which ends in an empty line. Status to refuse it with, or 0.
- */
-static unsigned check_lines(struct str head)
-{
-    size_t lines = 0;
-
-    while (head.len > 0) {
-        ptrdiff_t lf = str_find(head, '\n');
-        struct str line;
-        unsigned status;
-
-        CHECK(lf >= 0);
-        if (lf == 0 || head.ptr[lf - 1] != '\r')
-            return 400;
-        line = str_of(head.ptr, (size_t)lf - 1);
-        head = str_cut(head, (size_t)lf + 1);
-        if (line.len == 0)
-            return head.len == 0 && lines > 0 ? 0 : 400;
-        if (lines == 0) {
-            if (line.len > HTTP_LINE_MAX)
-                return 414;
-            status = check_request_line(line);
-            if (status != 0)
-                return status;
-        } else if (lines > HTTP_HEADERS_MAX) {
-            return 431;
-        } else if (!header_line_valid(line)) {
-            return 400;
-        }
-        lines++;
-    }
-    return 400;
-}
-
-/* Where the head ends (behind its empty line), 0 when it has not ended. Begins at `from`, which
- * must be at most three bytes into what could be the end. */
-static size_t find_end(struct str bytes, size_t from)
-{
-    const char *found = NULL;
-
-    if (from < bytes.len)
-        found = memmem(bytes.ptr + from, bytes.len - from, "\r\n\r\n", 4);
-    return found ? (size_t)(found - bytes.ptr) + 4 : 0;
-}
-
 /* An unfinished head is refused as soon as it is sure that it can only be refused. Bytes before
  * `from` were looked at already. */
 static unsigned check_unfinished(struct str head, size_t from)
@@ -290,110 +170,6 @@ static unsigned check_unfinished(struct str head, size_t from)
     return head.len > HTTP_HEAD_BYTES_MAX ? 431 : 0;
 }
 
-/* Splits the target into path and query. The absolute form is for proxies but must be understood.
- */
-static bool split_target(struct http_request *req)
-{
-    struct str rest = req->target;
-    ptrdiff_t mark;
-
-    if (str_find(rest, '#') >= 0)
-        return false;
-    if (str_starts(rest, STR("http://")) || str_starts(rest, STR("https://"))) {
-        rest = str_cut(rest, (size_t)str_find(rest, ':') + 3);
-        mark = str_find(rest, '/');
-        rest = mark < 0 ? STR("/") : str_cut(rest, (size_t)mark);
-    }
-    if (!str_starts(rest, STR("/")) && !str_eq(rest, STR("*")))
-        return false;
-    mark = str_find(rest, '?');
-    req->path = mark < 0 ? rest : str_of(rest.ptr, (size_t)mark);
-    req->query = mark < 0 ? STR_NONE : str_cut(rest, (size_t)mark + 1);
-    return true;
-}
-
-static bool host_valid(struct str host)
-{
-    for (size_t i = 0; i < host.len; i++)
-        if (!is_name_char(host.ptr[i]) && !memchr(":[]", host.ptr[i], 3))
-            return false;
-    return true;
-}
-
-/* Host and the two ways to announce a body, where parsers that disagree let requests be smuggled.
- */
-static unsigned check_framing(struct http_parser *p)
-{
-    struct http_request *req = &p->req;
-    struct str length = http_header(req, STR("content-length"));
-    struct str coding = http_header(req, STR("transfer-encoding"));
-    size_t hosts = http_header_count(req, STR("host"));
-    size_t lengths = http_header_count(req, STR("content-length"));
-    size_t codings = http_header_count(req, STR("transfer-encoding"));
-
-    req->host = http_header(req, STR("host"));
-    if (hosts > 1 || (hosts == 0 && req->minor == 1) || !host_valid(req->host))
-        return 400;
-    if (lengths + codings > 1)
-        return 400;
-    p->chunked = codings == 1;
-    if (p->chunked && (req->minor == 0 || !str_eq_nocase(coding, STR("chunked"))))
-        return 400;
-    if (lengths == 1) {
-        if (length.len > 1 && length.ptr[0] == '0')
-            return 400;
-        if (!str_to_u64(length, UINT64_MAX >> 1, &p->left))
-            return 400;
-    }
-    req->has_body = p->chunked || p->left > 0;
-    return 0;
-}
-
-static enum http_method method_of(const llhttp_t *ll)
-{
-    switch (ll->method) {
-    case HTTP_GET:
-        return HTTP_METHOD_GET;
-    case HTTP_HEAD:
-        return HTTP_METHOD_HEAD;
-    case HTTP_POST:
-        return HTTP_METHOD_POST;
-    case HTTP_OPTIONS:
-        return HTTP_METHOD_OPTIONS;
-    case HTTP_PUT:
-        return HTTP_METHOD_PUT;
-    case HTTP_DELETE:
-        return HTTP_METHOD_DELETE;
-    case HTTP_PATCH:
-        return HTTP_METHOD_PATCH;
-    default:
-        return HTTP_METHOD_OTHER;
-    }
-}
-
-static unsigned parse_head(struct http_parser *p, char *head, size_t n)
-{
-    struct http_request *req = &p->req;
-    unsigned status = check_lines(str_of(head, n));
-
-    if (status != 0)
-        return status;
-    if (llhttp_execute(&p->llhttp, head, n) != HPE_PAUSED)
-        return 400;
-    req->method = method_of(&p->llhttp);
-    req->minor = p->llhttp.http_minor;
-    req->keep_alive = llhttp_should_keep_alive(&p->llhttp);
-    req->upgrade = p->llhttp.upgrade && p->llhttp.method != HTTP_CONNECT;
-    if (p->llhttp.method == HTTP_CONNECT)
-        return 405;
-    if (!split_target(req))
-        return 400;
-    status = check_framing(p);
-    req->expect_continue =
-        req->has_body && str_eq_nocase(http_header(req, STR("expect")), STR("100-continue"));
-    return status;
-}
-
 /* Keeps what arrived of a head, but no more than could belong to one. HTTP_GOT_HEAD: it is whole,
  * the first *size bytes of p->head. */
 static enum http_event keep_head(struct http_parser *p, char **bytes, size_t *n, size_t *size)
@@ -403,7 +179,7 @@ static enum http_event keep_head(struct http_parser *p, char **bytes, size_t *n,
     unsigned status;
 
     buf_add(&p->head, *bytes, take);
-    *size = find_end(buf_str(&p->head), from);
+    *size = http_head_end(buf_str(&p->head), from);
     if (*size > 0)
         take = *size - before; /* it ends in what is new */
     *bytes += take;
@@ -434,18 +210,28 @@ static void skip_empty_lines(struct http_parser *p, char **bytes, size_t *n)
     }
 }
 
+/* llhttp, which reads chunks, wants to see their head, and must agree. */
+static unsigned begin_chunks(struct http_parser *p, const char *head, size_t size)
+{
+    llhttp_init(&p->llhttp, HTTP_REQUEST, &callbacks);
+    if (llhttp_execute(&p->llhttp, head, size) != HPE_PAUSED)
+        return 400;
+    return p->llhttp.flags & F_CHUNKED ? 0 : 400;
+}
+
 /* Finds a whole head in what was kept and what arrived, and reads it. */
 static enum http_event take_head(struct http_parser *p, char **bytes, size_t *n)
 {
     char *head;
-    size_t size;
-    unsigned status;
+    size_t size = 0;
+    unsigned status = 0;
 
     skip_empty_lines(p, bytes, n);
     if (*n == 0)
         return HTTP_MORE;
     head = *bytes;
-    size = p->head.len == 0 ? find_end(str_of(head, *n), 0) : 0;
+    if (p->head.len == 0)
+        size = http_head_read(head, *n, &p->req, &p->framing, &status);
     if (size > 0) {
         p->in_place = str_of(head, size);
         *bytes += size;
@@ -456,10 +242,10 @@ static enum http_event take_head(struct http_parser *p, char **bytes, size_t *n)
         if (event != HTTP_GOT_HEAD)
             return event;
         head = p->head.ptr;
+        CHECK(http_head_read(head, size, &p->req, &p->framing, &status) == size);
     }
-    if (size > HTTP_HEAD_BYTES_MAX)
-        return fail(p, str_find(str_of(head, size), '\n') > HTTP_LINE_MAX + 1 ? 414 : 431);
-    status = parse_head(p, head, size);
+    if (status == 0 && p->framing.chunked)
+        status = begin_chunks(p, head, size);
     if (status != 0)
         return fail(p, status);
     p->phase = PHASE_HEAD_DONE;
@@ -484,27 +270,27 @@ static enum http_event begin_body(struct http_parser *p)
 {
     if (!p->req.has_body)
         return complete(p, STR_NONE);
-    if (!p->chunked && p->left > p->body_max)
+    if (!p->framing.chunked && p->framing.length > p->body_max)
         return fail(p, 413);
     p->body = BUF_INIT(p->body_max);
-    p->phase = p->chunked ? PHASE_CHUNKED : PHASE_LENGTH;
-    if (p->chunked)
+    p->phase = p->framing.chunked ? PHASE_CHUNKED : PHASE_LENGTH;
+    if (p->framing.chunked)
         llhttp_resume(&p->llhttp);
     return HTTP_MORE;
 }
 
 static enum http_event take_length(struct http_parser *p, char **bytes, size_t *n)
 {
-    size_t take = *n < p->left ? *n : (size_t)p->left;
+    size_t take = *n < p->framing.length ? *n : (size_t)p->framing.length;
     struct str part = str_of(*bytes, take);
 
     *bytes += take;
     *n -= take;
-    p->left -= take;
-    if (p->left == 0 && p->body.len == 0)
+    p->framing.length -= take;
+    if (p->framing.length == 0 && p->body.len == 0)
         return complete(p, part);
     buf_add_str(&p->body, part);
-    return p->left == 0 ? complete(p, buf_str(&p->body)) : HTTP_MORE;
+    return p->framing.length == 0 ? complete(p, buf_str(&p->body)) : HTTP_MORE;
 }
 
 static enum http_event take_chunks(struct http_parser *p, char **bytes, size_t *n)

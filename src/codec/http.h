@@ -1,8 +1,7 @@
-/* HTTP/1.1 requests in, response heads out. llhttp reads; what it lets pass and proxies may read
- * differently (bare line ends, folded lines, doubled lengths, no Host) is refused here first.
- * Slices of a request point into the caller's bytes where it arrived in one piece, else into the
- * parser, which exists only while a request is being read. Any thread; a parser belongs to one
- * connection. */
+/* HTTP/1.1 requests in, response heads out. http_head.c reads heads, llhttp chunked bodies. Slices
+ * of a request point into the caller's bytes where it arrived in one piece, else into the parser,
+ * which exists only while a request is being read. Any thread; a parser belongs to one connection.
+ */
 #pragma once
 
 #include "base/err.h"
