@@ -10,9 +10,10 @@
 
 #include <lauxlib.h>
 
-#define COUNT_STEP 10000          /* instructions between two looks at the clock */
+#define TICK_NS 4000000           /* processor time between two looks at the clock, at most */
+#define COUNT_STEP 10000          /* instructions between them, where there is no tick */
 #define COROUTINES_MAX 10000      /* that wait at once */
-#define COROUTINES_KEPT 64        /* finished ones kept for reuse */
+#define COROUTINES_KEPT 256       /* finished ones kept for reuse */
 #define LOAD_BUDGET_NS 5000000000 /* the chunk may compute; it runs before anybody waits */
 #define TRACEBACKS_PER_SECOND 10
 #define OVER_TEXT "ran longer than lua.timeout"
@@ -91,8 +92,35 @@ void script_check_time(lua_State *L)
 
 static void on_count(lua_State *L, lua_Debug *ar)
 {
+    struct script *s = script_of(L);
+
     (void)ar;
     script_check_time(L);
+    if (s->tick.is_on &&
+        !(s->run && s->run->over)) /* until the next tick Lua runs without a hook */
+        lua_sethook(L, NULL, 0, 0);
+}
+
+/* What runs on this thread, innermost; read by a signal handler. */
+static __thread struct run *volatile running;
+
+/* Has the clock looked at before the next instruction: setting a hook is the one thing that Lua
+ * allows a signal handler. A hook that is always set would cost as much as the instructions. */
+static void on_tick(int signal)
+{
+    struct run *run = running;
+
+    (void)signal;
+    if (run)
+        lua_sethook(run->inner, on_count, LUA_MASKCOUNT, 1);
+}
+
+static void watch_time(struct script *s)
+{
+    uint64_t interval = MIN(s->budget_ns / 4 + 1, (uint64_t)TICK_NS);
+
+    if (!tick_start(&s->tick, interval, on_tick))
+        lua_sethook(s->L, on_count, LUA_MASKCOUNT, COUNT_STEP);
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
@@ -120,14 +148,21 @@ bool script_is_running(lua_State *L)
 
 static void run_begin(struct script *s, struct run *run, lua_State *L, struct coroutine *co)
 {
-    *run = (struct run){.L = L, .co = co, .outer = s->run, .budget_ns = s->budget_ns};
+    *run = (struct run){.L = L,
+                        .inner = L,
+                        .co = co,
+                        .outer = s->run,
+                        .interrupted = running,
+                        .budget_ns = s->budget_ns};
     s->run = run;
     s->limited = true;
+    running = run;
 }
 
 static void run_end(struct script *s, struct run *run)
 {
     CHECK(s->run == run);
+    running = run->interrupted;
     s->run = run->outer;
     s->limited = false; /* what C does with the result is not the script's memory */
 }
@@ -145,7 +180,11 @@ int script_resume_nested(lua_State *L, lua_State *co, int n, int *results)
     int status;
 
     lua_xmove(L, co, n);
+    if (run)
+        run->inner = co;
     status = lua_resume(co, L, n, results);
+    if (run)
+        run->inner = L;
     if (run && run->over)
         end_run(L, run);
     return status;
@@ -331,8 +370,7 @@ lua_State *script_wait_state(struct script_wait *w)
     struct coroutine *co = container_of(w, struct coroutine, wait);
 
     co->script->limited = false; /* an error here would find nobody to catch it */
-    CHECK(lua_checkstack(co->L, LUA_MINSTACK));
-    return co->L;
+    return co->L;                /* script_wait_begin made room for LUA_MINSTACK values */
 }
 
 void script_wake(struct script_wait *w, int n)
@@ -397,7 +435,7 @@ enum err script_new(const struct script_request *request, struct buf *problem, s
     CHECK(s->L);
     lua_atpanic(s->L, on_panic);
     *(struct script **)lua_getextraspace(s->L) = s;
-    lua_sethook(s->L, on_count, LUA_MASKCOUNT, COUNT_STEP);
+    watch_time(s);
 
     lua_pushcfunction(s->L, load);
     lua_pushlightuserdata(s->L, (void *)request);
@@ -425,6 +463,7 @@ static void script_free(struct script *s)
 {
     CHECK(!s->run && list_empty(&s->alive));
     timing_close(s);
+    tick_stop(&s->tick);
     s->limited = false;
     while (s->free) {
         struct coroutine *co = s->free;
@@ -472,6 +511,16 @@ struct worker *script_worker(const struct script *s)
 const struct settings *script_settings(const struct script *s)
 {
     return s->settings;
+}
+
+void script_attach(struct script *s, void *of_upper)
+{
+    s->attached = of_upper;
+}
+
+void *script_attached(const struct script *s)
+{
+    return s->attached;
 }
 
 lua_State *script_state(struct script *s)

@@ -38,6 +38,9 @@ struct worker *script_worker(const struct script *s);
 const struct settings *script_settings(const struct script *s);
 lua_State *script_state(struct script *s); /* the main stack; leave it balanced */
 struct script *script_of(lua_State *L);    /* from any coroutine of the state */
+/* What the upper layer keeps with the state; it lives in the state, as a userdata say. */
+void script_attach(struct script *s, void *of_upper);
+void *script_attached(const struct script *s);
 
 /* --- calls from C ----------------------------------------------------------------------------- */
 

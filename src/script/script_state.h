@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "script/hook.h"
 #include "script/script.h"
+#include "script/tick.h"
 
 /* One wait at a time per coroutine, so it lives inside it. */
 struct script_wait {
@@ -35,9 +36,11 @@ struct coroutine {
 /* Lua running right now; lives on the C stack of whoever started it. */
 struct run {
     lua_State *L;
-    struct coroutine *co; /* NULL while the chunk loads */
+    lua_State *volatile inner; /* L, or the coroutine of the script itself that runs in its place */
+    struct coroutine *co;      /* NULL while the chunk loads */
     struct run *outer;
-    uint64_t started_ns; /* processor time at the first check; 0: not checked yet */
+    struct run *interrupted; /* what ran on this thread before; of another state after a reload */
+    uint64_t started_ns;     /* processor time at the first check; 0: not checked yet */
     uint64_t budget_ns;
     bool over; /* out of time: everything that still runs is to fail */
 };
@@ -54,6 +57,7 @@ struct script {
     bool cancelled; /* the server stops: nothing sleeps any more */
     size_t bytes, bytes_max;
     uint64_t budget_ns;
+    struct tick tick; /* when to look at the clock */
 
     struct list alive; /* struct coroutine: running or waiting */
     size_t alive_count, free_count;
@@ -73,6 +77,7 @@ struct script {
     int rpc_ref, api_ref; /* tables, or LUA_NOREF */
     bool wants_headers;
     hook_push_client_fn *push_client;
+    void *attached;     /* what an upper layer keeps with the state */
     struct buf encoded; /* scratch for results */
 };
 
