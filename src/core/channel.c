@@ -4,10 +4,8 @@
  * set to "" is switched off. */
 static size_t behind_first(struct str s, struct str mark)
 {
-    if (mark.len == 0)
-        return 0;
-    for (size_t i = 0; i + mark.len <= s.len; i++) {
-        if (memcmp(s.ptr + i, mark.ptr, mark.len) == 0)
+    for (size_t i = 0; mark.len > 0 && i + mark.len <= s.len; i++) {
+        if (s.ptr[i] == mark.ptr[0] && memcmp(s.ptr + i, mark.ptr, mark.len) == 0)
             return i + mark.len;
     }
     return 0;

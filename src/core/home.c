@@ -23,6 +23,7 @@ void home_free(struct home *home)
     map_each (&home->channels, &it, node) /* subscribers of other workers may have gone silently */
         home_channel_free(home, container_of(node, struct home_channel, by_name));
     map_deinit(&home->channels);
+    mem_free(home->spare);
     home->engine->ops->close(home->engine);
     mem_free(home);
 }
@@ -31,6 +32,37 @@ struct worker *home_of(const struct core *core, uint64_t channel_hash)
 {
     /* the high half: the low bits choose buckets in every worker's maps */
     return core->node->workers[(channel_hash >> 32) % core->node->worker_count];
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+static void on_request(struct worker *w, struct mail *m)
+{
+    struct home_request *r = container_of(m, struct home_request, mail);
+    struct home *home = core_of(w)->home;
+
+    if (r->from == home->core)
+        home->own_waiting--;
+    r->at(home, r);
+}
+
+void home_ask(struct core *core, uint64_t channel_hash, struct home_request *r, home_at_fn *at)
+{
+    struct worker *w = home_of(core, channel_hash);
+
+    CHECK_ON(core->worker);
+    r->mail.deliver = on_request;
+    r->from = core;
+    r->at = at;
+    if (w == core->worker)
+        core->home->own_waiting++;
+    worker_post(w, &r->mail);
+}
+
+void home_answer(struct home_request *r, mail_fn *back)
+{
+    r->mail.deliver = back;
+    worker_post(r->from->worker, &r->mail);
 }
 
 /* --- the channels of this home ---------------------------------------------------------------- */
@@ -102,9 +134,9 @@ void home_deliver(struct home *home, struct publication *p, struct publication *
 /* --- publish ---------------------------------------------------------------------------------- */
 
 struct publish_mail {
-    struct mail mail;
-    struct core *from;
+    struct home_request request;
     struct home *home;
+    bool is_inline; /* it came without mail, and is answered so */
     struct engine_publish what;
     home_published_fn *fn;
     void *arg;
@@ -115,22 +147,42 @@ struct publish_mail {
     char bytes[];
 };
 
+/* One is kept: publishes that are answered inline come one after the other. */
+static struct publish_mail *publish_mail_new(struct home *home, size_t bytes)
+{
+    struct publish_mail *pm = bytes == 0 ? home->spare : NULL;
+
+    if (pm)
+        home->spare = NULL;
+    return pm ? pm : mem_alloc(sizeof *pm + bytes);
+}
+
+static void publish_mail_free(struct home *home, struct publish_mail *pm)
+{
+    if (home->spare || pm->what.idempotency_key.len + pm->what.version_epoch.len > 0)
+        mem_free(pm);
+    else
+        home->spare = pm;
+}
+
 static void back_published(struct worker *w, struct mail *m)
 {
-    struct publish_mail *pm = container_of(m, struct publish_mail, mail);
+    struct publish_mail *pm = container_of(m, struct publish_mail, request.mail);
     struct stream_position position = {pm->offset, str_of(pm->epoch, pm->epoch_len)};
 
     publication_unref(pm->what.publication);
     if (pm->fn)
         pm->fn(pm->arg, pm->err, position);
-    mem_free(pm);
+    publish_mail_free(pm->request.from->home, pm);
 }
 
 static void publish_answer(struct publish_mail *pm, enum err err)
 {
     pm->err = err;
-    pm->mail.deliver = back_published;
-    worker_post(pm->from->worker, &pm->mail);
+    if (pm->is_inline)
+        back_published(pm->request.from->worker, &pm->request.mail);
+    else
+        home_answer(&pm->request, back_published);
 }
 
 static void at_engine_published(void *arg, enum err err, const struct engine_published *result)
@@ -148,12 +200,19 @@ static void at_engine_published(void *arg, enum err err, const struct engine_pub
     publish_answer(pm, err);
 }
 
-static void at_publish(struct worker *w, struct mail *m)
+static void at_publish(struct home *home, struct home_request *r)
 {
-    struct publish_mail *pm = container_of(m, struct publish_mail, mail);
+    struct publish_mail *pm = container_of(r, struct publish_mail, request);
 
-    pm->home = core_of(w)->home;
-    pm->home->engine->ops->publish(pm->home->engine, &pm->what, at_engine_published, pm);
+    pm->home = home;
+    home->engine->ops->publish(home->engine, &pm->what, at_engine_published, pm);
+}
+
+/* May the home be entered without mail? Only our own one, and not past a request of ours that is
+ * still on its way to it: everybody's requests keep their order. */
+static bool may_enter(const struct core *core, const struct worker *home)
+{
+    return home == core->worker && core->home->own_waiting == 0;
 }
 
 void home_publish(struct core *core, struct publication *p, const struct publish_request *request,
@@ -161,12 +220,12 @@ void home_publish(struct core *core, struct publication *p, const struct publish
 {
     struct worker *home = home_of(core, p->hash);
     struct publish_mail *pm =
-        mem_alloc(sizeof *pm + request->idempotency_key.len + request->version_epoch.len);
+        publish_mail_new(core->home, request->idempotency_key.len + request->version_epoch.len);
     char *at = pm->bytes;
 
     CHECK_ON(core->worker);
-    pm->mail.deliver = at_publish;
-    pm->from = core;
+    pm->request.from = core;
+    pm->is_inline = request->may_be_inline && may_enter(core, home);
     pm->fn = fn;
     pm->arg = arg;
     pm->offset = 0;
@@ -180,15 +239,16 @@ void home_publish(struct core *core, struct publication *p, const struct publish
     };
     if (mailbox_depth(home->mailbox) > HOME_BACKLOG_MAX)
         publish_answer(pm, ERR_BUSY);
+    else if (pm->is_inline)
+        at_publish(core->home, &pm->request);
     else
-        worker_post(home, &pm->mail);
+        home_ask(core, p->hash, &pm->request, at_publish);
 }
 
 /* --- history ---------------------------------------------------------------------------------- */
 
 struct history_mail {
-    struct mail mail;
-    struct core *from;
+    struct home_request request;
     struct stream_options options;
     struct history_filter filter;
     struct str channel;
@@ -223,7 +283,7 @@ void home_history_copy_free(struct home_history_copy *copy)
 
 static void back_history(struct worker *w, struct mail *m)
 {
-    struct history_mail *hm = container_of(m, struct history_mail, mail);
+    struct history_mail *hm = container_of(m, struct history_mail, request.mail);
     struct history_result result = {
         .position = {hm->copy.offset, str_of(hm->copy.epoch, hm->copy.epoch_len)},
         .publications = hm->copy.publications,
@@ -242,14 +302,13 @@ static void at_engine_history(void *arg, enum err err, const struct history_resu
     hm->err = err;
     if (err == OK)
         home_history_copy(&hm->copy, result);
-    hm->mail.deliver = back_history;
-    worker_post(hm->from->worker, &hm->mail);
+    home_answer(&hm->request, back_history);
 }
 
-static void at_history(struct worker *w, struct mail *m)
+static void at_history(struct home *home, struct home_request *r)
 {
-    struct history_mail *hm = container_of(m, struct history_mail, mail);
-    struct engine *engine = core_of(w)->home->engine;
+    struct history_mail *hm = container_of(r, struct history_mail, request);
+    struct engine *engine = home->engine;
 
     engine->ops->history(engine, hm->channel, &hm->options, &hm->filter, at_engine_history, hm);
 }
@@ -260,21 +319,17 @@ void home_history(struct core *core, struct str channel, const struct stream_opt
     struct history_mail *hm = mem_zalloc(sizeof *hm + channel.len + filter->since_epoch.len);
     char *at = hm->bytes;
 
-    CHECK_ON(core->worker);
-    hm->mail.deliver = at_history;
-    hm->from = core;
     hm->options = *options;
     hm->filter = *filter;
     hm->filter.since_epoch = str_put(&at, filter->since_epoch);
     hm->channel = str_put(&at, channel);
     hm->fn = fn;
     hm->arg = arg;
-    worker_post(home_of(core, map_hash(channel)), &hm->mail);
+    home_ask(core, map_hash(channel), &hm->request, at_history);
 }
 
 struct remove_mail {
-    struct mail mail;
-    struct core *from;
+    struct home_request request;
     struct str channel;
     home_done_fn *fn;
     void *arg;
@@ -284,7 +339,7 @@ struct remove_mail {
 
 static void back_removed(struct worker *w, struct mail *m)
 {
-    struct remove_mail *rm = container_of(m, struct remove_mail, mail);
+    struct remove_mail *rm = container_of(m, struct remove_mail, request.mail);
 
     rm->fn(rm->arg, rm->err);
     mem_free(rm);
@@ -295,14 +350,13 @@ static void at_engine_removed(void *arg, enum err err)
     struct remove_mail *rm = arg;
 
     rm->err = err;
-    rm->mail.deliver = back_removed;
-    worker_post(rm->from->worker, &rm->mail);
+    home_answer(&rm->request, back_removed);
 }
 
-static void at_remove(struct worker *w, struct mail *m)
+static void at_remove(struct home *home, struct home_request *r)
 {
-    struct remove_mail *rm = container_of(m, struct remove_mail, mail);
-    struct engine *engine = core_of(w)->home->engine;
+    struct remove_mail *rm = container_of(r, struct remove_mail, request);
+    struct engine *engine = home->engine;
 
     engine->ops->history_remove(engine, rm->channel, at_engine_removed, rm);
 }
@@ -312,8 +366,7 @@ void home_history_remove(struct core *core, struct str channel, home_done_fn *fn
     struct remove_mail *rm = mem_alloc(sizeof *rm + channel.len);
     char *at = rm->bytes;
 
-    CHECK_ON(core->worker);
-    *rm = (struct remove_mail){.mail.deliver = at_remove, .from = core, .fn = fn, .arg = arg};
+    *rm = (struct remove_mail){.fn = fn, .arg = arg};
     rm->channel = str_put(&at, channel);
-    worker_post(home_of(core, map_hash(channel)), &rm->mail);
+    home_ask(core, map_hash(channel), &rm->request, at_remove);
 }

@@ -5,7 +5,8 @@
  * of the same sender as the publications around it.
  *
  * The functions below are called on any worker; they post to the home, and answer on the calling
- * worker through fn, exactly once, never inline. Arguments are borrowed (copied into the mail). */
+ * worker through fn, exactly once, never inline unless they say so. Arguments are borrowed (copied
+ * into the mail). */
 #pragma once
 
 #include "core/core.h"
@@ -25,6 +26,7 @@ struct publish_request {
     struct stream_options stream;
     struct str idempotency_key, version_epoch;
     uint64_t version;
+    bool may_be_inline; /* fn may be called before the call returns, ahead of the fan-out */
 };
 typedef void home_published_fn(void *arg, enum err err, struct stream_position position);
 /* Takes the caller's reference of p. fn may be NULL. ERR_BUSY: the home lags, nothing was done. */

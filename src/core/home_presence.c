@@ -1,12 +1,10 @@
 /* Reading presence: a question to the home, answered with a copy. */
 #include "core/home_types.h"
 
-#include "base/check.h"
 #include "base/mem.h"
 
 struct presence_mail {
-    struct mail mail;
-    struct core *from;
+    struct home_request request;
     struct str channel;
     bool stats_only;
     home_presence_fn *fn;
@@ -19,7 +17,7 @@ struct presence_mail {
 
 static void back_presence(struct worker *w, struct mail *m)
 {
-    struct presence_mail *pm = container_of(m, struct presence_mail, mail);
+    struct presence_mail *pm = container_of(m, struct presence_mail, request.mail);
 
     pm->fn(pm->arg, pm->err, &pm->result);
     mem_free(pm->copy);
@@ -62,14 +60,13 @@ static void at_engine_presence(void *arg, enum err err, const struct presence_re
         if (result->entries)
             copy_entries(pm, result);
     }
-    pm->mail.deliver = back_presence;
-    worker_post(pm->from->worker, &pm->mail);
+    home_answer(&pm->request, back_presence);
 }
 
-static void at_presence(struct worker *w, struct mail *m)
+static void at_presence(struct home *home, struct home_request *r)
 {
-    struct presence_mail *pm = container_of(m, struct presence_mail, mail);
-    struct engine *engine = core_of(w)->home->engine;
+    struct presence_mail *pm = container_of(r, struct presence_mail, request);
+    struct engine *engine = home->engine;
 
     engine->ops->presence(engine, pm->channel, pm->stats_only, at_engine_presence, pm);
 }
@@ -80,12 +77,9 @@ void home_presence(struct core *core, struct str channel, bool stats_only, home_
     struct presence_mail *pm = mem_zalloc(sizeof *pm + channel.len);
     char *at = pm->bytes;
 
-    CHECK_ON(core->worker);
-    pm->mail.deliver = at_presence;
-    pm->from = core;
     pm->channel = str_put(&at, channel);
     pm->stats_only = stats_only;
     pm->fn = fn;
     pm->arg = arg;
-    worker_post(home_of(core, map_hash(channel)), &pm->mail);
+    home_ask(core, map_hash(channel), &pm->request, at_presence);
 }

@@ -16,8 +16,7 @@
 #include "core/recovery.h"
 
 struct subscribe_mail {
-    struct mail mail;
-    struct core *from;
+    struct home_request asked;
     struct home *home;
     struct home_channel *channel;
     struct subscribe_request request;
@@ -57,7 +56,7 @@ static void on_ignored(void *arg, enum err err)
 
 static void back_subscribed(struct worker *w, struct mail *m)
 {
-    struct subscribe_mail *sm = container_of(m, struct subscribe_mail, mail);
+    struct subscribe_mail *sm = container_of(m, struct subscribe_mail, asked.mail);
     struct subscribe_answer answer = {
         .top = {sm->copy.offset, str_of(sm->copy.epoch, sm->copy.epoch_len)},
         .recovered = sm->recovered,
@@ -82,11 +81,10 @@ static void answer(struct subscribe_mail *sm, enum err err)
         if (r->presence)
             home->engine->ops->presence_remove(home->engine, r->channel, r->entry.client,
                                                on_ignored, NULL);
-        lose_interest(home, sm->channel, sm->from->worker->index);
+        lose_interest(home, sm->channel, sm->asked.from->worker->index);
     }
     sm->err = err;
-    sm->mail.deliver = back_subscribed;
-    worker_post(sm->from->worker, &sm->mail); /* from here on sm is the other worker's */
+    home_answer(&sm->asked, back_subscribed); /* from here on sm is the other worker's */
     if (join) {
         home_deliver(home, join, NULL);
         publication_unref(join);
@@ -167,15 +165,14 @@ static void at_engine_subscribed(void *arg, enum err err)
         read_stream(sm);
 }
 
-static void at_subscribe(struct worker *w, struct mail *m)
+static void at_subscribe(struct home *home, struct home_request *r)
 {
-    struct subscribe_mail *sm = container_of(m, struct subscribe_mail, mail);
-    struct home *home = core_of(w)->home;
+    struct subscribe_mail *sm = container_of(r, struct subscribe_mail, asked);
     struct str name = sm->request.channel;
 
     sm->home = home;
     sm->channel = home_channel_make(home, name, map_hash(name));
-    sm->channel->interest[sm->from->worker->index]++;
+    sm->channel->interest[sm->asked.from->worker->index]++;
     if (sm->channel->total++ == 0)
         home->engine->ops->subscribe(home->engine, name, at_engine_subscribed, sm);
     else
@@ -204,39 +201,34 @@ void home_subscribe(struct core *core, const struct subscribe_request *request,
                                            request->since.epoch.len + entry_size(&request->entry));
     char *at = sm->bytes;
 
-    CHECK_ON(core->worker);
-    sm->mail.deliver = at_subscribe;
-    sm->from = core;
     sm->request = *request;
     sm->request.channel = str_put(&at, request->channel);
     sm->request.since.epoch = str_put(&at, request->since.epoch);
     sm->request.entry = put_entry(&at, &request->entry);
     sm->fn = fn;
     sm->arg = arg;
-    worker_post(home_of(core, map_hash(request->channel)), &sm->mail);
+    home_ask(core, map_hash(request->channel), &sm->asked, at_subscribe);
 }
 
 /* --- unsubscribe, presence kept alive --------------------------------------------------------- */
 
 struct unsubscribe_mail {
-    struct mail mail;
-    unsigned from;
+    struct home_request asked;
     struct unsubscribe_request request;
     char bytes[];
 };
 
-static void at_unsubscribe(struct worker *w, struct mail *m)
+static void at_unsubscribe(struct home *home, struct home_request *asked)
 {
-    struct unsubscribe_mail *um = container_of(m, struct unsubscribe_mail, mail);
+    struct unsubscribe_mail *um = container_of(asked, struct unsubscribe_mail, asked);
     struct unsubscribe_request *r = &um->request;
-    struct home *home = core_of(w)->home;
     struct home_channel *ch = home_channel_find(home, r->channel, map_hash(r->channel));
 
     CHECK(ch != NULL);
     if (r->presence)
         home->engine->ops->presence_remove(home->engine, r->channel, r->entry.client, on_ignored,
                                            NULL);
-    lose_interest(home, ch, um->from); /* first: the one who leaves is not told */
+    lose_interest(home, ch, asked->from->worker->index); /* first: the one who leaves is not told */
     if (r->join_leave) {
         struct publication *leave = event_new(PUBLICATION_LEAVE, r->channel, &r->entry);
 
@@ -246,10 +238,9 @@ static void at_unsubscribe(struct worker *w, struct mail *m)
     mem_free(um);
 }
 
-static void at_presence_refresh(struct worker *w, struct mail *m)
+static void at_presence_refresh(struct home *home, struct home_request *asked)
 {
-    struct unsubscribe_mail *um = container_of(m, struct unsubscribe_mail, mail);
-    struct home *home = core_of(w)->home;
+    struct unsubscribe_mail *um = container_of(asked, struct unsubscribe_mail, asked);
 
     home->engine->ops->presence_add(home->engine, um->request.channel, &um->request.entry,
                                     on_ignored, NULL);
@@ -257,19 +248,16 @@ static void at_presence_refresh(struct worker *w, struct mail *m)
 }
 
 static void post_unsubscribe_mail(struct core *core, const struct unsubscribe_request *request,
-                                  mail_fn *deliver)
+                                  home_at_fn *arrived)
 {
     struct unsubscribe_mail *um =
         mem_alloc(sizeof *um + request->channel.len + entry_size(&request->entry));
     char *at = um->bytes;
 
-    CHECK_ON(core->worker);
-    um->mail.deliver = deliver;
-    um->from = core->worker->index;
     um->request = *request;
     um->request.channel = str_put(&at, request->channel);
     um->request.entry = put_entry(&at, &request->entry);
-    worker_post(home_of(core, map_hash(request->channel)), &um->mail);
+    home_ask(core, map_hash(request->channel), &um->asked, arrived);
 }
 
 void home_unsubscribe(struct core *core, const struct unsubscribe_request *request)

@@ -17,7 +17,22 @@ struct home {
     struct core *core;
     struct engine *engine;
     struct map channels;
+    size_t own_waiting;         /* requests of its own worker that have not reached it yet */
+    struct publish_mail *spare; /* one that is not in use */
 };
+
+/* A request to a channel's home; the first member of each kind, which is also its answer. */
+struct home_request;
+typedef void home_at_fn(struct home *home, struct home_request *r); /* on the home's worker */
+struct home_request {
+    struct mail mail;
+    struct core *from;
+    home_at_fn *at;
+};
+/* Posts r to the home of the channel with that hash. */
+void home_ask(struct core *core, uint64_t channel_hash, struct home_request *r, home_at_fn *at);
+/* Posts r back; from here on it is the asking worker's. */
+void home_answer(struct home_request *r, mail_fn *back);
 
 struct home_channel *home_channel_find(struct home *home, struct str name, uint64_t hash);
 struct home_channel *home_channel_make(struct home *home, struct str name, uint64_t hash);

@@ -26,8 +26,7 @@ struct publication {
     char epoch_text[EPOCH_LEN_MAX];
     uint64_t offset; /* 0: not in a stream */
     uint64_t version;
-    uint64_t hash;   /* of channel */
-    int64_t time_ms; /* wall time of the publish, for lag checks */
+    uint64_t hash; /* of channel */
     struct str channel, data;
     struct str tags;              /* raw JSON object of strings, validated; empty: none */
     struct publication_info info; /* with has_info */

@@ -143,7 +143,8 @@ static void on_subscribed(void *arg, enum err err, const struct subscribe_answer
 
 static void enter(struct subscriber *s)
 {
-    unsigned channel = roll(s->member, CHANNELS);
+    /* mostly back to where it was, since only then there is something to recover */
+    unsigned channel = s->knows && roll(s->member, 4) > 0 ? s->channel : roll(s->member, CHANNELS);
     struct subscribe_request request;
 
     s->knows = s->knows && channel == s->channel;
@@ -206,7 +207,9 @@ static void publish(struct member *m)
 
     m->published++;
     m->waiting++;
-    home_publish(m->core, p, &(struct publish_request){.stream = stream}, on_published, m);
+    home_publish(m->core, p,
+                 &(struct publish_request){.stream = stream, .may_be_inline = roll(m, 2) == 0},
+                 on_published, m);
 }
 
 static void on_removed(void *arg, enum err err)
