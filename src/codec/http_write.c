@@ -49,7 +49,6 @@ static void add_status(struct buf *out, unsigned status)
     buf_add_u64(out, status);
     buf_add_char(out, ' ');
     buf_add_str(out, str_from(http_reason(status)));
-    buf_add_lit(out, "\r\n");
 }
 
 void http_add_head(struct buf *out, const struct http_response *r)
@@ -57,36 +56,33 @@ void http_add_head(struct buf *out, const struct http_response *r)
     bool may_have_body = r->status >= 200 && r->status != 204 && r->status != 304;
 
     if (r->status == 200 && str_eq(r->type, STR("application/json"))) {
-        buf_add_lit(out, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n");
+        buf_add_lit(out, "HTTP/1.1 200 OK\r\nContent-Type: application/json");
     } else {
         add_status(out, r->status);
         if (r->type.len > 0 && value_valid(r->type)) {
-            buf_add_lit(out, "Content-Type: ");
+            buf_add_lit(out, "\r\nContent-Type: ");
             buf_add_str(out, r->type);
-            buf_add_lit(out, "\r\n");
         }
     }
     if (may_have_body) {
-        buf_add_lit(out, "Content-Length: ");
+        buf_add_lit(out, "\r\nContent-Length: ");
         buf_add_u64(out, r->length);
-        buf_add_lit(out, "\r\n");
     }
     if (r->date.len > 0) {
-        buf_add_lit(out, "Date: ");
+        buf_add_lit(out, "\r\nDate: ");
         buf_add_str(out, r->date);
-        buf_add_lit(out, "\r\n");
     }
     for (size_t i = 0; i < r->extra_count; i++) {
         if (!value_valid(r->extra[i].value))
             continue;
+        buf_add_lit(out, "\r\n");
         buf_add_str(out, r->extra[i].name);
         buf_add_lit(out, ": ");
         buf_add_str(out, r->extra[i].value);
-        buf_add_lit(out, "\r\n");
     }
     if (r->close)
-        buf_add_lit(out, "Connection: close\r\n");
+        buf_add_lit(out, "\r\nConnection: close");
     else if (r->http10)
-        buf_add_lit(out, "Connection: keep-alive\r\n");
-    buf_add_lit(out, "\r\n");
+        buf_add_lit(out, "\r\nConnection: keep-alive");
+    buf_add_lit(out, "\r\n\r\n");
 }

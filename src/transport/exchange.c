@@ -4,6 +4,24 @@
 #include "transport/http_conn.h"
 #include "transport/server_types.h"
 
+/* One is kept: what is answered at once needs no second one. */
+struct exchange *exchange_new(struct server *server)
+{
+    struct exchange *x = server->spare_exchange ? server->spare_exchange : mem_alloc(sizeof *x);
+
+    server->spare_exchange = NULL;
+    *x = (struct exchange){.server = server};
+    return x;
+}
+
+void exchange_free(struct exchange *x)
+{
+    if (x->server->spare_exchange)
+        mem_free(x);
+    else
+        x->server->spare_exchange = x;
+}
+
 /* The last answer of a connection says so, unless the client asked for it itself. */
 static bool closes(const struct exchange *x)
 {
@@ -29,13 +47,19 @@ void exchange_respond_headers(struct exchange *x, unsigned status, struct str co
 
     CHECK(!x->response);
     if (exchange_is_dead(x)) {
-        mem_free(x);
+        exchange_free(x);
         return;
     }
     response.close = closes(x);
     if (response.close)
         x->conn->http->last = true;
     response.date = server_date(x->server);
+    if (extra_count == 0 && http_conn_gathers(x, body.len)) {
+        http_add_head(&x->server->gathered, &response);
+        buf_add_str(&x->server->gathered, x->head_only ? STR_NONE : body);
+        http_conn_gathered(x);
+        return;
+    }
     buf_clear(head);
     http_add_head(head, &response);
     if (head->overflow) { /* headers from outside that do not fit are not sent at all */
@@ -85,7 +109,7 @@ struct conn *exchange_upgrade(struct exchange *x, struct frame *response)
 
     CHECK(exchange_may_upgrade(x));
     list_del(&x->in_conn);
-    mem_free(x);
+    exchange_free(x);
     http_conn_leave(c);
     outbox_push_take(&c->transport.outbox, response);
     return c;

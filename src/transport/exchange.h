@@ -40,7 +40,10 @@ struct str exchange_peer(const struct exchange *x, char *out, size_t size);
 /* Value of a header of req; sugar. */
 #define exchange_header(req, literal) http_header((req), STR(literal))
 
-/* Of the transport layer only: may the connection leave HTTP now? Not behind unanswered requests.
+/* Of the transport layer only, as is what follows. */
+struct exchange *exchange_new(struct server *server);
+void exchange_free(struct exchange *x);
+/* May the connection leave HTTP now? Not behind unanswered requests.
  */
 bool exchange_may_upgrade(const struct exchange *x);
 /* Sends response as it is and takes the connection out of HTTP; x is gone. Takes response. */

@@ -20,6 +20,9 @@
 /* Bodies for nobody are read so that the answer can be 404 and not a reset. */
 #define UNKNOWN_BODY_MAX 65536
 
+/* No head of an answer that may be gathered is longer. */
+#define GATHERED_HEAD 512
+
 enum wait { WAIT_FIRST, WAIT_HEAD, WAIT_BODY, WAIT_ANSWER, WAIT_IDLE, WAIT_LINGER };
 
 static const struct stream_ops http_ops;
@@ -102,28 +105,64 @@ static void on_room(struct outbox *o)
         worker_queue(conn_worker(h->conn), &h->resume);
 }
 
+bool http_conn_gathers(const struct exchange *x, size_t body_len)
+{
+    const struct server *s = x->server;
+
+    return s->gathering == x->conn && x->conn->http->exchanges.next == &x->in_conn &&
+           s->gathered.len + body_len + GATHERED_HEAD <= GATHERED_MAX;
+}
+
+void http_conn_flush(struct conn *c)
+{
+    struct server *s = c->http->server;
+
+    if (s->gathering != c || s->gathered.len == 0)
+        return;
+    outbox_push_take(&c->transport.outbox, frame_of(buf_str(&s->gathered)));
+    buf_clear(&s->gathered);
+}
+
+/* What stands in front of the oldest unanswered request is queued; looks at what comes next. */
+static void after_answer(struct conn *c)
+{
+    struct http_conn *h = c->http;
+
+    if (h->last && h->in_flight == 0)
+        outbox_when_empty(&c->transport.outbox, on_room);
+    else if (c->paused && may_take(h))
+        worker_queue(conn_worker(c), &h->resume);
+    if (h->server->gathering != c) /* else when all is taken */
+        wait_for_next(h);
+}
+
 void http_conn_answered(struct conn *c)
 {
     struct http_conn *h = c->http;
-    struct outbox *o = &c->transport.outbox;
 
     while (!list_empty(&h->exchanges) && !c->stream.closing) {
         struct exchange *x = container_of(h->exchanges.next, struct exchange, in_conn);
 
         if (!x->response)
             break;
+        http_conn_flush(c);
         list_del(&x->in_conn);
         h->in_flight--;
-        outbox_push_take(o, x->response);
-        mem_free(x);
+        outbox_push_take(&c->transport.outbox, x->response);
+        exchange_free(x);
     }
-    if (c->stream.closing)
-        return;
-    if (h->last && h->in_flight == 0)
-        outbox_when_empty(o, on_room);
-    else if (c->paused && may_take(h))
-        worker_queue(conn_worker(c), &h->resume);
-    wait_for_next(h);
+    if (!c->stream.closing)
+        after_answer(c);
+}
+
+void http_conn_gathered(struct exchange *x)
+{
+    struct conn *c = x->conn;
+
+    list_del(&x->in_conn);
+    c->http->in_flight--;
+    exchange_free(x);
+    http_conn_answered(c); /* others may have been ready behind it */
 }
 
 static void on_fail(struct outbox *o, enum err why)
@@ -135,10 +174,9 @@ static void on_fail(struct outbox *o, enum err why)
 
 static struct exchange *begin(struct http_conn *h, const struct http_request *req)
 {
-    struct exchange *x = mem_zalloc(sizeof *x);
+    struct exchange *x = exchange_new(h->server);
 
     x->conn = h->conn;
-    x->server = h->server;
     if (req) {
         x->keep_alive = req->keep_alive && !h->server->draining;
         x->http10 = req->minor == 0;
@@ -181,9 +219,11 @@ static void on_head(struct http_conn *h)
     http_parser_body_max(h->parser,
                          route ? MAX(route->body_max, UNKNOWN_BODY_MAX) : UNKNOWN_BODY_MAX);
     /* Between other answers it would be taken for one; then the client's own timeout helps. */
-    if (req->expect_continue && h->in_flight == 0)
+    if (req->expect_continue && h->in_flight == 0) {
+        http_conn_flush(h->conn);
         outbox_push_take(&h->conn->transport.outbox,
                          frame_of(STR("HTTP/1.1 100 Continue\r\n\r\n")));
+    }
 }
 
 /* Too much is in flight: what was read waits, and nothing more is read. */
@@ -211,7 +251,7 @@ static bool take_request(struct conn *c)
     return c->stream.ops == &http_ops && !c->stream.closing;
 }
 
-static void take(struct conn *c, char *bytes, size_t n)
+static void take_all(struct conn *c, char *bytes, size_t n)
 {
     struct http_conn *h = c->http;
 
@@ -219,6 +259,7 @@ static void take(struct conn *c, char *bytes, size_t n)
         enum http_event event;
 
         if (!h->parser && !may_take(h)) {
+            http_conn_flush(c);
             keep(h, bytes, n);
             return;
         }
@@ -241,7 +282,19 @@ static void take(struct conn *c, char *bytes, size_t n)
         server_give_parser(h->server, h->parser);
         h->parser = NULL;
     }
+    http_conn_flush(c);
     wait_for_next(h);
+}
+
+/* Takes the requests that stand in bytes, and their answers that come at once as one frame. */
+static void take(struct conn *c, char *bytes, size_t n)
+{
+    struct server *s = c->http->server;
+
+    s->gathering = c;
+    take_all(c, bytes, n);
+    s->gathering = NULL;
+    buf_clear(&s->gathered); /* of a connection that closes */
 }
 
 static void on_data(struct stream *s, char *bytes, size_t n)
@@ -339,7 +392,7 @@ static void on_closed(struct stream *s)
         x->conn = NULL;
         if (x->response) {
             frame_unref(x->response);
-            mem_free(x);
+            exchange_free(x);
         }
     }
     h->server->open--;
@@ -359,6 +412,9 @@ void http_conn_leave(struct conn *c)
 {
     struct http_conn *h = c->http;
 
+    http_conn_flush(c);
+    if (h->server->gathering == c)
+        h->server->gathering = NULL;
     timer_unset(&conn_worker(c)->timers, &c->timer);
     c->transport.outbox.on_empty = NULL;
     c->client = NULL; /* in the place of http */

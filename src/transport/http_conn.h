@@ -28,6 +28,14 @@ struct http_conn {
 };
 
 void http_conn_accept(struct server *s, int fd);
+/* While requests of a connection are taken, small answers that are next in order are gathered in
+ * server.gathered. May one with so many bytes of body be written there now? */
+#define GATHERED_MAX ((size_t)64 << 10)
+bool http_conn_gathers(const struct exchange *x, size_t body_len);
+/* x is answered there; x is gone. */
+void http_conn_gathered(struct exchange *x);
+/* Queues what is gathered in front of whatever else is to be written. */
+void http_conn_flush(struct conn *c);
 /* An exchange has its response. */
 void http_conn_answered(struct conn *c);
 /* Takes the connection out of HTTP; frees c->http. */

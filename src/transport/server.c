@@ -20,6 +20,7 @@ struct server *server_new(struct core *core)
 
     s->core = core;
     s->head = BUF_INIT(HEAD_MAX);
+    s->gathered = BUF_INIT(GATHERED_MAX);
     list_init(&s->https);
     core->server = s;
     return s;
@@ -32,7 +33,9 @@ void server_free(struct server *s)
     CHECK(s->open == 0);
     server_clear_routes(s);
     http_parser_free(s->spare);
+    mem_free(s->spare_exchange);
     buf_deinit(&s->head);
+    buf_deinit(&s->gathered);
     mem_free(s);
 }
 
@@ -84,9 +87,14 @@ const struct route *server_route(const struct server *s, struct str path)
 
 struct str server_date(struct server *s)
 {
-    time_t now = (time_t)(clock_wall_ms() / 1000);
+    uint64_t turn_ms = s->core->worker->now_ms;
+    time_t now;
     struct tm tm;
 
+    if (s->date_len > 0 && turn_ms == s->date_ms)
+        return str_of(s->date, s->date_len);
+    s->date_ms = turn_ms;
+    now = (time_t)(clock_wall_ms() / 1000);
     if ((uint64_t)now != s->date_s && gmtime_r(&now, &tm)) {
         s->date_len = (uint8_t)strftime(s->date, sizeof s->date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
         s->date_s = (uint64_t)now;

@@ -11,8 +11,12 @@ struct server {
     struct list https;         /* connections that are still HTTP */
     size_t open;               /* connections of any kind */
     struct http_parser *spare; /* one that nobody uses now */
-    struct buf head;           /* where response heads are written */
-    uint64_t date_s;           /* second that `date` shows */
+    struct exchange *spare_exchange;
+    struct buf head;        /* where response heads are written */
+    struct conn *gathering; /* whose requests are being taken right now; or NULL */
+    struct buf gathered;    /* its answers so far, which go out as one frame */
+    uint64_t date_s;        /* second that `date` shows */
+    uint64_t date_ms;       /* turn when it was last looked at */
     char date[32];
     uint8_t date_len;
     bool draining;

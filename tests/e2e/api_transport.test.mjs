@@ -142,6 +142,50 @@ test("the HTTP side of the API", async (t) => {
     assert.equal((await tcp.response()).status, 400);
     assert.equal((await tcp.response()).status, 200);
   });
+
+  // Answers that come at once and others that come by mail, all asked for in one packet.
+  await t.test("what is answered at once waits for what is not", async () => {
+    const tcp = await server.tcp();
+    const kinds = Array.from({ length: 60 }, (_, i) => ["publish", "nosuch", "info"][i % 3]);
+    const body = { publish: '{"channel":"a","data":1}', nosuch: '{"channel":"nosuch:a","data":1}', info: "{}" };
+    const request = (kind) =>
+      `POST /api/${kind === "info" ? "info" : "publish"} HTTP/1.1\r\nHost: x\r\nX-API-Key: ${API_KEY}\r\nContent-Length: ${body[kind].length}\r\n\r\n${body[kind]}`;
+    tcp.write(kinds.map(request).join(""));
+    for (const kind of kinds) {
+      const { result, error } = JSON.parse((await tcp.response()).body);
+      assert.equal(error ? "nosuch" : result.nodes ? "info" : "publish", kind);
+    }
+  });
+
+  await t.test("a go-ahead stands behind the answers before it", async () => {
+    const tcp = await server.tcp();
+    const body = '{"channel":"nosuch:a","data":1}'; // refused at once, wherever the channel lives
+    const head = `POST /api/publish HTTP/1.1\r\nHost: x\r\nX-API-Key: ${API_KEY}\r\nContent-Length: ${body.length}\r\n`;
+    tcp.write(`${head}\r\n${body}${head}Expect: 100-continue\r\n\r\n`);
+    assert.equal((await tcp.response()).status, 200);
+    assert.equal((await tcp.response()).status, 100);
+    tcp.write(body);
+    assert.equal((await tcp.response()).status, 200);
+  });
+
+  await t.test("an upgrade stands behind the answers before it", async () => {
+    const tcp = await server.tcp();
+    const body = '{"channel":"nosuch:a","data":1}'; // refused at once, wherever the channel lives
+    const publish = `POST /api/publish HTTP/1.1\r\nHost: x\r\nX-API-Key: ${API_KEY}\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+    tcp.write(publish + publish);
+    tcp.write(publish + "GET /connection/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n");
+    for (const status of [200, 200, 200, 101]) assert.equal((await tcp.response()).status, status);
+  });
+
+  await t.test("a last answer comes with those before it", async () => {
+    const tcp = await server.tcp();
+    const get = (headers) => `GET /nothing HTTP/1.1\r\nHost: x\r\n${headers}\r\n`;
+    tcp.write(get("") + get("") + get("Connection: close\r\n") + get(""));
+    for (let n = 0; n < 3; n++) assert.equal((await tcp.response()).status, 404);
+    await tcp.end();
+    assert.equal(tcp.received.length, 0);
+  });
 });
 
 test("no key", async (t) => {
