@@ -78,8 +78,6 @@ struct commands {
     struct buf scratch;
 };
 
-static const char commands_key;
-
 static const struct {
     const char *name, *module, *what;
 } modules[] = {
@@ -140,7 +138,8 @@ void api_load(lua_State *L)
     lua_pushcfunction(L, commands_gc);
     lua_setfield(L, -2, "__gc");
     lua_setmetatable(L, -2);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &commands_key);
+    luaL_ref(L, LUA_REGISTRYINDEX); /* as long as the state */
+    script_attach(script_of(L), c);
     for (size_t i = 0; i < API_COMMAND_COUNT; i++) {
         c->rows[i].name = modules[i].name;
         c->rows[i].what = modules[i].what;
@@ -154,11 +153,8 @@ void api_load(lua_State *L)
 
 static struct commands *commands_of(lua_State *L)
 {
-    struct commands *c;
+    struct commands *c = script_attached(script_of(L));
 
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &commands_key);
-    c = lua_touserdata(L, -1);
-    lua_pop(L, 1);
     CHECK(c);
     return c;
 }

@@ -75,23 +75,33 @@ static void load_field(lua_State *L, struct api_spec *spec)
     spec->fields[spec->count++] = field;
 }
 
-void api_spec_load(lua_State *L, int index, struct api_spec *out)
+/* The list on top of the stack. */
+static void load_fields(lua_State *L, struct api_spec *spec)
 {
     lua_Unsigned count;
 
-    index = lua_absindex(L, index);
+    luaL_checktype(L, -1, LUA_TTABLE);
+    count = lua_rawlen(L, -1);
+    if (spec->count + count > API_FIELDS_MAX)
+        luaL_error(L, "more than %d fields", API_FIELDS_MAX);
+    for (lua_Unsigned i = 1; i <= count; i++) {
+        lua_rawgeti(L, -1, (lua_Integer)i);
+        load_field(L, spec);
+        lua_pop(L, 1);
+    }
+}
+
+void api_spec_load(lua_State *L, int index, struct api_spec *out)
+{
     *out = (struct api_spec){0};
     if (lua_isnil(L, index))
         return;
-    luaL_checktype(L, index, LUA_TTABLE);
-    count = lua_rawlen(L, index);
-    if (count > API_FIELDS_MAX)
-        luaL_error(L, "more than %d fields", API_FIELDS_MAX);
-    for (lua_Unsigned i = 1; i <= count; i++) {
-        lua_rawgeti(L, index, (lua_Integer)i);
-        load_field(L, out);
-        lua_pop(L, 1);
-    }
+    lua_pushvalue(L, index);
+    load_fields(L, out);
+    out->positional = out->count;
+    if (lua_getfield(L, -1, "more") != LUA_TNIL)
+        load_fields(L, out);
+    lua_pop(L, 2);
 }
 
 void api_spec_deinit(struct api_spec *spec)
@@ -117,21 +127,30 @@ static const struct api_field *find(const struct api_spec *spec, struct str name
     return NULL;
 }
 
-/* Notes where the value of each field stands, checked as JSON; of doubled names the last counts. */
+/* Where the values of an object's fields stand. */
+struct collected {
+    unsigned present; /* a bit for each field that is there; the values of others are undefined */
+    struct str values[API_FIELDS_MAX];
+};
+
+/* Each value is checked as JSON; of doubled names the last counts. */
 static enum err collect(const struct api_spec *spec, struct str *rest, struct arena *a,
-                        struct str *values)
+                        struct collected *out)
 {
     const struct api_field *field;
     struct str key, value;
     bool started = false;
     enum err err;
 
+    out->present = 0;
     while ((err = json_member(rest, &started, a, &key)) == OK) {
         if (json_skip(rest, &value) != OK)
             return ERR_SYNTAX;
         field = find(spec, key);
-        if (field)
-            values[field - spec->fields] = value;
+        if (field) {
+            out->values[field - spec->fields] = value;
+            out->present |= 1u << (field - spec->fields);
+        }
     }
     return err == ERR_NOT_FOUND ? OK : ERR_SYNTAX;
 }
@@ -271,17 +290,49 @@ static void push_absent(lua_State *L, enum api_type type)
 static enum err push_field(const struct api_field *field, struct str value, struct api_args *args,
                            lua_State *L);
 
+/* Field i of what was collected, also if it is not there. */
+static enum err push_collected(lua_State *L, const struct api_spec *spec, size_t i,
+                               const struct collected *c, struct api_args *args)
+{
+    if (c->present >> i & 1)
+        return push_field(&spec->fields[i], c->values[i], args, L);
+    if (L)
+        push_absent(L, spec->fields[i].type);
+    return OK;
+}
+
+/* What is there of the fields that stand in `more`. */
+static enum err push_more(lua_State *L, const struct api_spec *spec, const struct collected *c,
+                          struct api_args *args)
+{
+    bool any = c->present >> spec->positional != 0;
+
+    if (L && any)
+        lua_newtable(L);
+    else if (L)
+        lua_pushnil(L);
+    for (size_t i = spec->positional; any && i < spec->count; i++) {
+        if (!(c->present >> i & 1))
+            continue;
+        if (push_field(&spec->fields[i], c->values[i], args, L) != OK)
+            return ERR_SYNTAX;
+        if (L)
+            lua_setfield(L, -2, spec->fields[i].name.ptr);
+    }
+    return OK;
+}
+
 static enum err push_record(lua_State *L, const struct api_spec *spec, struct str value,
                             struct api_args *args)
 {
-    struct str values[API_FIELDS_MAX] = {0};
+    struct collected c;
 
-    if (collect(spec, &value, &args->arena, values) != OK)
+    if (collect(spec, &value, &args->arena, &c) != OK)
         return ERR_SYNTAX;
     if (L)
         lua_newtable(L);
     for (size_t i = 0; i < spec->count; i++) {
-        if (push_field(&spec->fields[i], values[i], args, L) != OK)
+        if (push_collected(L, spec, i, &c, args) != OK)
             return ERR_SYNTAX;
         if (L)
             lua_setfield(L, -2, spec->fields[i].name.ptr);
@@ -299,7 +350,7 @@ static enum err push_raw_field(lua_State *L, struct str value, struct api_args *
 static enum err push_field(const struct api_field *field, struct str value, struct api_args *args,
                            lua_State *L)
 {
-    if (!value.ptr || (json_is_null(value) && field->type != API_RAW)) {
+    if (json_is_null(value) && field->type != API_RAW) {
         if (L)
             push_absent(L, field->type);
         return OK;
@@ -338,16 +389,20 @@ static enum err push_field(const struct api_field *field, struct str value, stru
 enum err api_decode(const struct api_spec *spec, struct str *rest, struct api_args *args,
                     lua_State *L)
 {
-    struct str values[API_FIELDS_MAX] = {0}, null;
+    struct collected c;
+    struct str null;
     int top = L ? lua_gettop(L) : 0;
     enum err err;
 
+    c.present = 0;
     if (json_peek(rest) == JSON_NULL)
         err = json_skip(rest, &null);
     else
-        err = collect(spec, rest, &args->arena, values);
-    for (size_t i = 0; err == OK && i < spec->count; i++)
-        err = push_field(&spec->fields[i], values[i], args, L);
+        err = collect(spec, rest, &args->arena, &c);
+    for (size_t i = 0; err == OK && i < spec->positional; i++)
+        err = push_collected(L, spec, i, &c, args);
+    if (err == OK && spec->count > spec->positional)
+        err = push_more(L, spec, &c, args);
     if (err == OK)
         return OK;
     if (L)
@@ -499,11 +554,19 @@ bool api_to_raw(lua_State *L, int index, struct api_raw *out)
     const char *text;
 
     *out = (struct api_raw){0};
-    if (!lua_toboolean(L, index))
-        return false;
-    if (lua_islightuserdata(L, index) && lua_touserdata(L, index)) {
+    switch (lua_type(L, index)) {
+    case LUA_TLIGHTUSERDATA:
+        if (!lua_touserdata(L, index))
+            break;
         *out = *(const struct api_raw *)lua_touserdata(L, index);
         return true;
+    case LUA_TNONE:
+    case LUA_TNIL:
+        return false;
+    case LUA_TBOOLEAN:
+        if (!lua_toboolean(L, index))
+            return false;
+        break;
     }
     text = luaL_checklstring(L, index, &len);
     out->bytes = str_of(text, len);

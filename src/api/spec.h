@@ -1,6 +1,7 @@
 /* The parameters and results of API commands, as their Lua modules declare them, and the way of
  * values between JSON bytes and a Lua stack. One walk over the bytes, no tree, no table: each
- * parameter becomes one positional argument.
+ * parameter becomes one positional argument. Those that few requests have can stand in `more`: one
+ * further argument, a table of what is there of them, or nil.
  *
  * Raw parameters travel as handles (light userdata, struct api_raw) that Lua code only passes on,
  * so a payload is not copied before it is made a publication; behind the other door, where a Lua
@@ -42,7 +43,14 @@ struct api_field {
 struct api_spec {
     struct api_field fields[API_FIELDS_MAX];
     size_t count;
+    size_t positional; /* arguments of their own; the others are in `more` */
 };
+
+/* How many arguments a command gets. */
+static inline size_t api_spec_args(const struct api_spec *spec)
+{
+    return spec->positional + (spec->count > spec->positional);
+}
 
 /* A raw parameter. Lives in struct api_args. */
 struct api_raw {
@@ -59,11 +67,12 @@ struct api_args {
 };
 void api_args_reset(struct api_args *args);
 
-/* Compiles the table { { "name", "type" }, … } at index; raises a Lua error when it is wrong. */
+/* Compiles the table { { "name", "type" }, …, more = { … } } at index; raises a Lua error when it
+ * is wrong. */
 void api_spec_load(lua_State *L, int index, struct api_spec *out);
 void api_spec_deinit(struct api_spec *spec);
 
-/* Takes an object (or null) from the front of rest and pushes spec->count values. ERR_SYNTAX: not
+/* Takes an object (or null) from the front of rest and pushes its arguments. ERR_SYNTAX: not
  * JSON, or a field of the wrong type; nothing is pushed then. L NULL: only checks. */
 enum err api_decode(const struct api_spec *spec, struct str *rest, struct api_args *args,
                     lua_State *L) NODISCARD;
@@ -74,7 +83,7 @@ enum err api_decode_text(const struct api_spec *spec, struct str text, struct ap
 enum err api_encode(const struct api_spec *spec, lua_State *L, int first, int count,
                     struct buf *out) NODISCARD;
 
-/* The Lua door: pushes spec->count values taken from the table at index, or fills a new table with
+/* The Lua door: pushes the arguments taken from the table at index, or fills a new table with
  * results. Both raise Lua errors; name is for their text. */
 void api_from_table(const struct api_spec *spec, lua_State *L, int index, const char *name);
 void api_to_table(const struct api_spec *spec, lua_State *L, int first, int count);

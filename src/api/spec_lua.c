@@ -208,17 +208,39 @@ static void take_record(lua_State *L, const struct api_spec *spec, const struct 
     lua_remove(L, table);
 }
 
+/* What is there of the fields that stand in `more`. */
+static void take_more(lua_State *L, const struct api_spec *spec, int index, const char *name)
+{
+    lua_pushnil(L);
+    for (size_t i = spec->positional; i < spec->count; i++) {
+        struct place at = {name, spec->fields[i].name.ptr};
+
+        if (lua_getfield(L, index, at.field) == LUA_TNIL) {
+            lua_pop(L, 1);
+            continue;
+        }
+        take(L, &spec->fields[i], &at);
+        if (lua_isnil(L, -2)) {
+            lua_newtable(L);
+            lua_replace(L, -3);
+        }
+        lua_setfield(L, -2, at.field);
+    }
+}
+
 void api_from_table(const struct api_spec *spec, lua_State *L, int index, const char *name)
 {
     index = lua_absindex(L, index);
     luaL_checkstack(L, API_FIELDS_MAX + LUA_MINSTACK, "too many fields");
     refuse_unknown(L, spec, index, name);
-    for (size_t i = 0; i < spec->count; i++) {
+    for (size_t i = 0; i < spec->positional; i++) {
         struct place at = {name, spec->fields[i].name.ptr};
 
         lua_getfield(L, index, at.field);
         take(L, &spec->fields[i], &at);
     }
+    if (spec->count > spec->positional)
+        take_more(L, spec, index, name);
 }
 
 static bool is_raw(enum api_type type)

@@ -22,11 +22,6 @@ bool str_eq_nocase(struct str a, struct str b)
     return true;
 }
 
-bool str_starts(struct str s, struct str prefix)
-{
-    return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.ptr, prefix.ptr, prefix.len) == 0);
-}
-
 int str_cmp(struct str a, struct str b)
 {
     size_t n = MIN(a.len, b.len);
@@ -89,25 +84,23 @@ char *str_dupz(struct str s)
     return copy;
 }
 
-struct str str_put(char **at, struct str s)
-{
-    char *start = *at;
-
-    if (s.len == 0)
-        return STR_NONE;
-    memcpy(start, s.ptr, s.len);
-    *at += s.len;
-    return str_of(start, s.len);
-}
-
 bool str_eq_secret(struct str a, struct str b)
 {
-    volatile unsigned char different = 0;
+    uint64_t different = 0, x, y;
+    size_t i = 0;
 
     if (a.len != b.len)
         return false;
-    for (size_t i = 0; i < a.len; i++)
+    for (; a.len - i >= sizeof x; i += sizeof x) {
+        memcpy(&x, a.ptr + i, sizeof x);
+        memcpy(&y, b.ptr + i, sizeof y);
+        different |= x ^ y;
+        __asm__("" : "+r"(different)); /* what it is the compiler cannot know: no early end */
+    }
+    for (; i < a.len; i++) {
         different |= (unsigned char)(a.ptr[i] ^ b.ptr[i]);
+        __asm__("" : "+r"(different));
+    }
     return different == 0;
 }
 

@@ -31,7 +31,11 @@ static inline bool str_eq(struct str a, struct str b)
 }
 
 bool str_eq_nocase(struct str a, struct str b); /* ASCII letters only */
-bool str_starts(struct str s, struct str prefix);
+static inline bool str_starts(struct str s, struct str prefix)
+{
+    return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.ptr, prefix.ptr, prefix.len) == 0);
+}
+
 int str_cmp(struct str a, struct str b);       /* bytewise, like strcmp */
 ptrdiff_t str_find(struct str s, char c);      /* index of the first c, or -1 */
 ptrdiff_t str_rfind(struct str s, char c);     /* index of the last c, or -1 */
@@ -41,7 +45,17 @@ struct str str_dup(struct str s);              /* a heap copy; free .ptr with st
 void str_free(struct str *s);                  /* frees a str_dup and empties it */
 char *str_dupz(struct str s);                  /* a zero-terminated heap copy */
 /* Copies s to *at, moves *at behind it and returns the copy: packs strings into one allocation. */
-struct str str_put(char **at, struct str s);
+static inline struct str str_put(char **at, struct str s)
+{
+    char *start = *at;
+
+    if (s.len == 0)
+        return STR_NONE;
+    memcpy(start, s.ptr, s.len);
+    *at += s.len;
+    return str_of(start, s.len);
+}
+
 bool str_eq_secret(struct str a, struct str b); /* constant time for equal lengths */
 /* Decimal without sign or blanks; false when empty, not digits, or above max. */
 bool str_to_u64(struct str s, uint64_t max, uint64_t *out) NODISCARD;

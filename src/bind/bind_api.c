@@ -71,7 +71,7 @@ static int server_call(lua_State *L)
     }
     lua_rawgeti(L, LUA_REGISTRYINDEX, command->run);
     api_from_table(&command->params, L, 1, command->name);
-    lua_callk(L, (int)command->params.count, LUA_MULTRET, context, on_result);
+    lua_callk(L, (int)api_spec_args(&command->params), LUA_MULTRET, context, on_result);
     return on_result(L, LUA_OK, context);
 }
 

@@ -15,39 +15,55 @@
 #include <lauxlib.h>
 
 struct publish_args {
-    const struct ns *ns;
     struct publication_source source;
     struct publish_request request;
 };
 
-/* Arguments from index `first` on: options, channel, data, skip_history, tags, idempotency_key,
- * delta, version, version_epoch. Borrows the stack's strings. */
+/* skip_history, tags, idempotency_key, delta, version and version_epoch of the table at index, left
+ * on the stack. */
+static void read_more(lua_State *L, int index, struct publish_args *out)
+{
+    struct api_raw tags;
+
+    lua_getfield(L, index, "tags");
+    api_to_raw(L, -1, &tags);
+    out->source.tags = tags.bytes;
+    lua_getfield(L, index, "delta");
+    out->source.delta |= lua_toboolean(L, -1);
+    lua_getfield(L, index, "version");
+    out->source.version = out->request.version = (uint64_t)luaL_optinteger(L, -1, 0);
+    lua_getfield(L, index, "version_epoch");
+    out->request.version_epoch = bind_to_str(L, -1);
+    lua_getfield(L, index, "idempotency_key");
+    out->request.idempotency_key = bind_to_str(L, -1);
+    lua_getfield(L, index, "skip_history");
+    if (lua_toboolean(L, -1))
+        out->request.stream = (struct stream_options){0};
+}
+
+/* Arguments from index `first` on: options, channel, data, and a table of what else there is, or
+ * nil. Borrows the stack's strings. */
 static void read_args(lua_State *L, int first, struct publish_args *out)
 {
-    const struct settings *s = script_settings(script_of(L));
-    struct api_raw data, tags;
-    bool skip_history;
+    const struct ns *ns = bind_to_ns(L, first);
+    struct api_raw data;
 
-    *out = (struct publish_args){.ns = bind_to_ns(L, first)};
-    skip_history = lua_toboolean(L, first + 3);
     api_to_raw(L, first + 2, &data);
-    api_to_raw(L, first + 4, &tags);
     out->source = (struct publication_source){
         .type = PUBLICATION_DATA,
         .channel = bind_to_str(L, first + 1),
         .data = data.bytes,
         .data_is_json = data.is_json,
-        .tags = tags.bytes,
-        .delta = out->ns->opt.delta_publish || lua_toboolean(L, first + 6),
-        .version = (uint64_t)luaL_optinteger(L, first + 7, 0),
+        .delta = ns->opt.delta_publish,
     };
     out->request = (struct publish_request){
-        .idempotency_key = bind_to_str(L, first + 5),
-        .version = out->source.version,
-        .version_epoch = bind_to_str(L, first + 8),
+        .stream = bind_stream_options(script_settings(script_of(L)), ns),
+        .may_be_inline = true,
     };
-    if (!skip_history)
-        out->request.stream = bind_stream_options(s, out->ns);
+    if (!lua_isnoneornil(L, first + 3)) {
+        luaL_checktype(L, first + 3, LUA_TTABLE);
+        read_more(L, first + 3, out);
+    }
 }
 
 /* The error of a refusing hook; one that wants to disconnect finds nobody here. */
@@ -72,6 +88,10 @@ static void on_one(void *arg, enum err err, struct stream_position position)
         script_wake(wait, bind_push_error(co, bind_code(err), STR_NONE));
         return;
     }
+    if (position.offset == 0 && position.epoch.len == 0) {
+        script_wake(wait, 0);
+        return;
+    }
     lua_pushinteger(co, (lua_Integer)position.offset);
     lua_pushlstring(co, position.epoch.ptr ? position.epoch.ptr : "", position.epoch.len);
     script_wake(wait, 2);
@@ -85,7 +105,7 @@ static void on_one_refused(void *arg, const struct hook_verdict *v)
                 bind_push_error(script_wait_state(wait), refused_code(v), refused_message(v)));
 }
 
-/* publish(options, channel, data, …) → offset, epoch */
+/* publish(options, channel, data, more) → offset, epoch; nothing when it is in no stream */
 static int core_publish(lua_State *L)
 {
     struct script *s = script_of(L);
@@ -222,7 +242,7 @@ static int gather_fail(lua_State *L)
     return 0;
 }
 
-/* answers:publish(i, options, channel, data, …): this one is on its way. */
+/* answers:publish(i, options, channel, data, more): this one is on its way. */
 static int gather_publish(lua_State *L)
 {
     struct script *s = script_of(L);

@@ -7,8 +7,10 @@
 struct str bind_to_str(lua_State *L, int index)
 {
     size_t len;
-    const char *text = luaL_optlstring(L, index, "", &len);
+    const char *text = lua_tolstring(L, index, &len);
 
+    if (!text) /* nothing, or a mistake */
+        text = luaL_optlstring(L, index, "", &len);
     return str_of(text, len);
 }
 
@@ -16,11 +18,12 @@ const struct ns *bind_to_ns(lua_State *L, int index)
 {
     const struct settings *s = script_settings(script_of(L));
     lua_Integer row;
+    int is_integer;
 
     luaL_checktype(L, index, LUA_TTABLE);
     lua_rawgeti(L, index, 1);
-    row = lua_tointeger(L, -1);
-    luaL_argcheck(L, lua_isinteger(L, -1) && row >= 0 && (size_t)row < s->namespaces_count, index,
+    row = lua_tointegerx(L, -1, &is_integer);
+    luaL_argcheck(L, is_integer && row >= 0 && (size_t)row < s->namespaces_count, index,
                   "not the options of a namespace");
     lua_pop(L, 1);
     return &s->namespaces[row];

@@ -10,17 +10,19 @@ return {
     { "channels", "strings" },
     { "data", "raw" },
     { "b64data", "base64" },
-    { "skip_history", "bool" },
-    { "tags", "string_map" },
-    { "idempotency_key", "string" },
-    { "delta", "bool" },
-    { "version", "uint" },
-    { "version_epoch", "string" },
+    more = {
+      { "skip_history", "bool" },
+      { "tags", "string_map" },
+      { "idempotency_key", "string" },
+      { "delta", "bool" },
+      { "version", "uint" },
+      { "version_epoch", "string" },
+    },
   },
   result = {
     { "responses", "raw" },
   },
-  run = function(channels, data, b64data, ...)
+  run = function(channels, data, b64data, more)
     if #channels == 0 or b64data == false then
       return nil, errors.bad_request
     end
@@ -33,7 +35,7 @@ return {
       elseif not checks.fits(options, data) then
         answers:fail(i, errors.bad_request)
       else
-        answers:publish(i, options, channel, data, ...)
+        answers:publish(i, options, channel, data, more)
       end
     end
     return answers:wait()
