@@ -28,6 +28,7 @@ local THREADS = {
   ["loop/worker"] = true, ["loop/mailbox"] = true, ["core/publication"] = true,
   ["core/settings"] = true, ["core/metrics"] = true, ["core/dict"] = true, ["base/log"] = true,
   ["core/admission"] = true, -- limits of the whole node, asked before every upgrade: no mail is that quick
+  ["core/user_limits"] = true, -- the same before a command, where users are limited
 }
 local THREAD_MARKS = { "<stdatomic%.h>", "%f[%w_]pthread_", "%f[%w_]_Atomic%f[^%w_]", "%f[%w_]uv_mutex",
   "%f[%w_]uv_rwlock", "%f[%w_]uv_thread_", "%f[%w_]__atomic_", "%f[%w_]__sync_", "<threads%.h>", "<pthread%.h>" }

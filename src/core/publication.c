@@ -1,6 +1,7 @@
 #include "core/publication.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/map.h"
 #include "base/mem.h"
 
@@ -19,6 +20,7 @@ struct publication *publication_new(const struct publication_source *source)
         .delta = source->delta,
         .version = source->version,
         .hash = map_hash(source->channel),
+        .time_ms = clock_wall_ms(),
     };
     atomic_init(&p->refs, 1);
     p->channel = str_put(&at, source->channel);

@@ -26,7 +26,8 @@ struct publication {
     char epoch_text[EPOCH_LEN_MAX];
     uint64_t offset; /* 0: not in a stream */
     uint64_t version;
-    uint64_t hash; /* of channel */
+    uint64_t hash;   /* of channel */
+    int64_t time_ms; /* wall time of the publish, for client.channel_position_max_time_lag */
     struct str channel, data;
     struct str tags;              /* raw JSON object of strings, validated; empty: none */
     struct publication_info info; /* with has_info */
