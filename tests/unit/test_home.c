@@ -3,6 +3,10 @@
 
 #include "core/home.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
 #define STREAM ((struct stream_options){.size = 10, .ttl_ms = 60000, .meta_ttl_ms = 60000})
 
 static char order[16];
