@@ -298,6 +298,8 @@ option("channel.history_meta_ttl", "duration", "720h",
   "Default of the channel option of the same name.", { min = 1 })
 option("channel.publication_data_format", "enum", "", "Default of the channel option of the same name.",
   { values = { "", "json", "json_object", "binary" } })
+option("channel.vacated_event_delay", "duration", "5s",
+  "How long a channel must stay empty before the hook `vacated` hears of it; who comes back meanwhile is told to no hook.")
 
 section("Lua")
 option("lua.path", "list", {},
@@ -384,8 +386,8 @@ M.hooks = {
   { name = "history", namespace = true, doc = "`history(client, req)`: a client asks for history." },
   { name = "unsubscribe", namespace = true, doc = "`unsubscribe(client, req)`: a subscription ended." },
   { name = "disconnect", namespace = false, doc = "`disconnect(client, reason)`: a session ended." },
-  { name = "occupied", namespace = true, doc = "`occupied(channel)`: the first subscriber came.", later = true },
-  { name = "vacated", namespace = true, doc = "`vacated(channel)`: the last subscriber left.", later = true },
+  { name = "occupied", namespace = true, doc = "`occupied(channel)`: the first subscriber came." },
+  { name = "vacated", namespace = true, doc = "`vacated(channel)`: the last subscriber left." },
   { name = "channel_options", namespace = true, doc = "`channel_options(channel)`: options computed per channel.",
     later = true },
   { name = "start", namespace = false, doc = "`start()`: a worker's Lua state starts." },

@@ -11,7 +11,6 @@
 #include <lauxlib.h>
 
 #define DATA_MAX ((size_t)16 << 20)
-#define IP_MAX 64
 
 struct view {
     struct client *client; /* NULL: gone */
@@ -101,7 +100,7 @@ static int field_id(lua_State *L, struct client *cl)
 
 static int field_user(lua_State *L, struct client *cl)
 {
-    return push_str(L, client_user(cl));
+    return push_str(L, client_last_user(cl));
 }
 
 static int field_info(lua_State *L, struct client *cl)
@@ -116,8 +115,7 @@ static int field_meta(lua_State *L, struct client *cl)
 
 static int field_transport(lua_State *L, struct client *cl)
 {
-    lua_pushstring(L, cl->transport ? cl->transport->ops->name : "");
-    return 1;
+    return push_str(L, client_transport(cl));
 }
 
 static int field_protocol(lua_State *L, struct client *cl)
@@ -128,9 +126,9 @@ static int field_protocol(lua_State *L, struct client *cl)
 
 static int field_ip(lua_State *L, struct client *cl)
 {
-    char ip[IP_MAX];
+    char ip[CLIENT_IP_MAX];
 
-    return push_str(L, client_ip(cl, ip, sizeof ip));
+    return push_str(L, client_ip(cl, ip));
 }
 
 /* Of several with one name the last counts. */

@@ -5,6 +5,7 @@
  *             otherwise nothing has changed
  *     stop:  drain (no new connections, requests answered, clients told 3001, all gone)
  *            settle (mail between workers has come to rest)
+ *            finish (hooks hear what is left to tell, and may wait)
  *            close (scripts end, loops end), join, free */
 #include "cli/node.h"
 
@@ -44,7 +45,7 @@ struct part {
     enum err err;
 };
 
-enum phase { STARTING, RUNNING, PREPARING, COMMITTING, DRAINING, SETTLING, CLOSING };
+enum phase { STARTING, RUNNING, PREPARING, COMMITTING, DRAINING, SETTLING, FINISHING, CLOSING };
 
 struct boot {
     const struct node_request *request;
@@ -208,8 +209,27 @@ static void drain_part(struct part *p)
     timer_set(&p->worker->timers, &p->poll, p->worker->now_ms);
 }
 
+static void on_finish_poll(struct timer *t)
+{
+    struct part *p = container_of(t, struct part, poll);
+    uint64_t now = p->worker->now_ms;
+
+    if (clients_finished(p->core->clients) || now >= p->abort_ms)
+        report(p);
+    else
+        timer_set(&p->worker->timers, t, now + DRAIN_POLL_MS);
+}
+
+static void finish_part(struct part *p)
+{
+    clients_finish(p->core->clients);
+    p->poll = TIMER_INIT(on_finish_poll);
+    on_finish_poll(&p->poll);
+}
+
 static void close_part(struct part *p)
 {
+    clients_stop(p->core->clients);
     if (p->core->script) {
         bind_stop(p->core);
         script_cancel(p->core->script); /* first: script_close may free it */
@@ -347,10 +367,14 @@ static void all_reported(struct boot *b)
         if (++b->rounds < SETTLE_ROUNDS) {
             post_all(b, report);
         } else {
-            b->phase = CLOSING;
-            post_all(b, close_part);
-            close_main(b);
+            b->phase = FINISHING;
+            post_all(b, finish_part);
         }
+        break;
+    case FINISHING:
+        b->phase = CLOSING;
+        post_all(b, close_part);
+        close_main(b);
         break;
     case RUNNING:
     case CLOSING:

@@ -42,6 +42,8 @@ void client_unref(struct client *cl)
         return;
     CHECK(cl->transport == NULL);
     CHECK(cl->hub.subs == NULL);
+    if (cl->view)
+        *cl->view = NULL;
     limit_release(clients_of(cl)->limits, &cl->limit);
     caps_free(cl->caps);
     client_drop_inbox(cl);
@@ -65,34 +67,21 @@ struct client_end {
     char reason[];
 };
 
-/* From now on Lua's view of the client is of nobody. */
-static void clear_view(struct client *cl)
+static void on_told(void *arg, const struct hook_verdict *verdict)
 {
-    if (cl->view) {
-        *cl->view = NULL;
-        cl->view = NULL;
-    }
+    client_unref(arg);
 }
 
-static void on_end_seen(void *arg, const struct hook_verdict *verdict)
-{
-    struct client *cl = arg;
-
-    clear_view(cl);
-    client_unref(cl);
-}
-
-/* Hooks hear of the end after those of the subscriptions, once, and only of what was connected. */
-static void tell_disconnect(struct client *cl, uint32_t code, struct str reason)
+void client_tell(struct client *cl, unsigned row, enum hook which, struct str channel,
+                 uint32_t code, struct str reason)
 {
     struct script *script = cl->core->script;
 
-    if (cl->was_connected && hook_is_set(script, 0, HOOK_DISCONNECT))
-        hook_run(script, 0, HOOK_DISCONNECT,
-                 &(struct hook_request){.client = cl, .code = code, .reason = reason}, on_end_seen,
-                 client_ref(cl));
-    else
-        clear_view(cl);
+    if (cl->was_connected && hook_is_set(script, row, which))
+        hook_run(script, row, which,
+                 &(struct hook_request){
+                     .client = cl, .channel = channel, .code = code, .reason = reason},
+                 on_told, client_ref(cl));
 }
 
 static void end_client(struct client_end *end)
@@ -104,13 +93,13 @@ static void end_client(struct client_end *end)
         cl->transport->ops->close(cl->transport, end->code, reason);
     client_life_close(cl);
     subscribe_leave_all(cl);
-    if (cl->hub.user) {
-        tell_disconnect(cl, end->code, reason);
+    client_tell(cl, 0, HOOK_DISCONNECT, STR_NONE, end->code, reason);
+    if (cl->view)
+        client_set_text(cl, CLIENT_USER, client_user(cl));
+    if (cl->hub.user)
         hub_remove_client(cl->core->hub, &cl->hub);
-    } else {
+    else
         list_del(&cl->hub.in_user);
-        clear_view(cl);
-    }
     client_unref(cl);
     mem_free(end);
 }
@@ -178,9 +167,30 @@ void client_write_failed(struct client *cl, enum err why)
     client_disconnect_code(cl, why == ERR_LIMIT ? DISCONNECT_SLOW : DISCONNECT_WRITE_ERROR);
 }
 
-struct str client_ip(const struct client *cl, char *out, size_t size)
+/* --- what is left of it ----------------------------------------------------------------------- */
+
+struct str client_last_user(const struct client *cl)
 {
-    return cl->transport ? cl->transport->ops->peer(cl->transport, out, size) : STR_NONE;
+    return client_is_closing(cl) && !cl->hub.user ? client_text(cl, CLIENT_USER) : client_user(cl);
+}
+
+/* Also without CLIENT_PEER: the hook came with a reload. */
+struct str client_ip(const struct client *cl, char out[CLIENT_IP_MAX])
+{
+    struct str kept = client_text(cl, CLIENT_PEER);
+
+    if (kept.len > 0)
+        return str_cut(kept, (size_t)str_find(kept, '\0') + 1);
+    return cl->transport ? cl->transport->ops->peer(cl->transport, out, CLIENT_IP_MAX) : STR_NONE;
+}
+
+struct str client_transport(const struct client *cl)
+{
+    struct str kept = client_text(cl, CLIENT_PEER);
+
+    if (kept.len > 0)
+        return str_of(kept.ptr, (size_t)str_find(kept, '\0'));
+    return cl->transport ? str_from(cl->transport->ops->name) : STR_NONE;
 }
 
 /* --- permissions ------------------------------------------------------------------------------ */

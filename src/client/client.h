@@ -30,12 +30,14 @@ enum client_state {
 
 /* Texts of a client that most have few of; one allocation, NULL when all are empty. */
 enum client_text {
-    CLIENT_CONN_INFO,  /* raw */
-    CLIENT_META,       /* raw; never sent to clients */
-    CLIENT_HEADERS,    /* client/headers.h; only if a hook may ask, and so the next */
-    CLIENT_EMULATED,   /* the same, of the connect command */
-    CLIENT_PROXY_USER, /* of client.user_id_http_header; until connect is done */
-    CLIENT_TOKEN,      /* struct client_token, if the token has jti or iat */
+    CLIENT_CONN_INFO, /* raw */
+    CLIENT_META,      /* raw; never sent to clients */
+    CLIENT_HEADERS,   /* client/headers.h; only if a hook may ask, and so the next two */
+    CLIENT_EMULATED,  /* the same, of the connect command */
+    CLIENT_PEER,      /* packed "transport\0ip" */
+    CLIENT_USER,      /* while the hub has none: what client.user_id_http_header says before
+                         connect; the last one after the end, for hooks that still run */
+    CLIENT_TOKEN,     /* struct client_token, if the token has jti or iat */
     CLIENT_TEXT_COUNT
 };
 
@@ -51,7 +53,8 @@ struct client {
     int64_t expire_at;                  /* Unix seconds; 0: never */
     struct limit_slot limit;            /* of commands */
     struct caps *caps;                  /* what it may do beyond the rules; NULL for most */
-    struct client **view; /* Lua's view of us, which holds this pointer; cleared when we go */
+    struct client *
+        *view; /* Lua's view of us, which holds this pointer; cleared with the last ref */
     uint32_t refs;
     uint16_t waiting; /* commands */
     uint8_t state;
@@ -76,12 +79,18 @@ struct clients {
     struct limits *limits;
     struct auth *auth; /* keys of tokens (client/auth.h) */
     struct jwks *jwks; /* keys that others publish */
+    struct occupancy *occupancy;
 };
 
-/* Makes them for one worker and enters the hub's and control's up-calls. */
+/* Makes them for one worker and enters the up-calls of hub, home and control. */
 struct clients *clients_new(struct core *core);
 /* Ends every client with shutdown (3001). */
 void clients_shutdown(struct clients *cs);
+/* Then, when they are gone: what hooks are still to hear of them and their channels they hear now;
+ * and has each of them ended? */
+void clients_finish(struct clients *cs);
+bool clients_finished(const struct clients *cs);
+void clients_stop(struct clients *cs); /* no more hooks */
 void clients_free(struct clients *cs); /* without clients left */
 
 static inline struct clients *clients_of(const struct client *cl)
@@ -114,8 +123,16 @@ static inline struct str client_user(const struct client *cl)
 
 struct str client_text(const struct client *cl, enum client_text which);
 void client_set_text(struct client *cl, enum client_text which, struct str text); /* copied */
-/* Address of the peer, into out; empty when the connection is gone. */
-struct str client_ip(const struct client *cl, char *out, size_t size);
+/* What hooks may ask for as long as they run, also when the connection is gone. */
+#define CLIENT_IP_MAX 64
+struct str client_last_user(const struct client *cl);
+struct str client_ip(const struct client *cl, char out[CLIENT_IP_MAX]);
+struct str client_transport(const struct client *cl);
+
+/* Runs the unsubscribe or disconnect hook of row, if one is set and the client was connected; the
+ * client can be read until it has ended. channel: for unsubscribe. */
+void client_tell(struct client *cl, unsigned row, enum hook which, struct str channel,
+                 uint32_t code, struct str reason);
 
 /* --- ending --- */
 

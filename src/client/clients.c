@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "client/control.h"
 #include "client/jwks.h"
+#include "client/occupancy.h"
 
 #define SCRATCH_BYTES_MAX ((size_t)1 << 31)
 
@@ -22,6 +23,13 @@ static void on_unfit(struct hub_client *hc)
 }
 
 static const struct hub_ops hub_ops = {on_insufficient, on_unfit};
+
+static void on_occupancy(struct core *core, struct str channel, bool occupied)
+{
+    occupancy_changed(core->clients->occupancy, channel, occupied);
+}
+
+static const struct home_ops home_ops = {on_occupancy};
 
 /* Once per process: what check would refuse is allowed here. */
 static void warn_of_endpoint(struct str endpoint, bool unchecked, const char *option)
@@ -54,7 +62,9 @@ struct clients *clients_new(struct core *core)
     cs->limits = limits_new(core);
     cs->auth = auth_new(core->settings);
     cs->jwks = jwks_new(core);
+    cs->occupancy = occupancy_new(core);
     hub_set_ops(core->hub, &hub_ops);
+    home_set_ops(core->home, &home_ops);
     control_set_handler(core, client_control);
     core->clients = cs;
     if (core->worker->index == 0)
@@ -75,8 +85,26 @@ void clients_shutdown(struct clients *cs)
         shut(NULL, container_of(it, struct hub_client, in_user));
 }
 
+void clients_finish(struct clients *cs)
+{
+    occupancy_hurry(cs->occupancy);
+}
+
+bool clients_finished(const struct clients *cs)
+{
+    const struct script *script = cs->core->script;
+
+    return occupancy_is_idle(cs->occupancy) && (!script || hook_events_running(script) == 0);
+}
+
+void clients_stop(struct clients *cs)
+{
+    occupancy_stop(cs->occupancy);
+}
+
 void clients_free(struct clients *cs)
 {
+    occupancy_free(cs->occupancy);
     limits_free(cs->limits);
     auth_free(cs->auth);
     jwks_free(cs->jwks);

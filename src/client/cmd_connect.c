@@ -173,7 +173,7 @@ static void proceed(struct connecting *c)
     } else {
         client_set_text(cl, CLIENT_CONN_INFO, c->info);
         client_set_text(cl, CLIENT_META, c->meta);
-        client_set_text(cl, CLIENT_PROXY_USER, STR_NONE);
+        client_set_text(cl, CLIENT_USER, STR_NONE);
         cl->hub.outbox = &c->held;
         connecting_subscribe(c, on_subscribed_all);
     }
@@ -245,7 +245,7 @@ static void enter_personal(struct connecting *c)
 /* Nobody said who this is: anonymous, where that is allowed, or whom the reverse proxy names. */
 static bool find_user(struct connecting *c)
 {
-    struct str by_proxy = client_text(c->cl, CLIENT_PROXY_USER);
+    struct str by_proxy = client_text(c->cl, CLIENT_USER);
 
     if (!c->settings->client_allow_anonymous_connect_without_token &&
         !c->settings->client_insecure) {

@@ -21,23 +21,30 @@ static bool has_token(struct client *cl, const struct wire_refresh_request *r)
     return false;
 }
 
-/* What only the old capabilities allowed ends. */
-static void leave_what_caps_lost(struct client *cl)
+/* A subscription that only the old capabilities allowed, or NULL. */
+static struct subscription *lost_by_caps(const struct client *cl)
 {
-    struct subscription *next;
-
-    for (struct subscription *sub = cl->hub.subs; sub; sub = next) {
+    for (struct subscription *sub = cl->hub.subs; sub; sub = sub->next_of_client) {
         struct str channel = hub_channel_name(sub);
         struct channel_parts parts;
 
-        next = sub->next_of_client;
-        if (!(sub->flags & SUB_BY_CAPS) ||
-            (channel_resolve(cl->core->settings, channel, &parts) == OK &&
-             client_may(cl, parts.ns, client_who(cl, &parts, channel), ACTION_SUBSCRIBE, channel)))
-            continue;
-        client_log_refusal(
-            cl, UNSUBSCRIBE_SERVER,
-            &(struct refusal){.cause = "the new token has no such capability", .channel = channel});
+        if (sub->flags & SUB_BY_CAPS &&
+            (channel_resolve(cl->core->settings, channel, &parts) != OK ||
+             !client_may(cl, parts.ns, client_who(cl, &parts, channel), ACTION_SUBSCRIBE, channel)))
+            return sub;
+    }
+    return NULL;
+}
+
+/* Each leave runs a hook, which may change the list: so it is searched anew. */
+static void leave_what_caps_lost(struct client *cl)
+{
+    struct subscription *sub;
+
+    while ((sub = lost_by_caps(cl)) != NULL) {
+        client_log_refusal(cl, UNSUBSCRIBE_SERVER,
+                           &(struct refusal){.cause = "the new token has no such capability",
+                                             .channel = hub_channel_name(sub)});
         subscribe_leave(cl, sub, UNSUBSCRIBE_SERVER, codes_unsubscribe(UNSUBSCRIBE_SERVER), true);
     }
 }

@@ -40,10 +40,23 @@ static void keep_proxy_user(struct client *cl, const struct transport_request *r
 
     for (size_t i = r->header_count; name.len > 0 && i-- > 0;) {
         if (str_eq_nocase(r->headers[i].name, name)) {
-            client_set_text(cl, CLIENT_PROXY_USER, r->headers[i].value);
+            client_set_text(cl, CLIENT_USER, r->headers[i].value);
             return;
         }
     }
+}
+
+static void keep_peer(struct client *cl)
+{
+    struct transport *t = cl->transport;
+    struct buf packed = BUF_INIT(1024);
+    char ip[CLIENT_IP_MAX];
+
+    buf_add_str(&packed, str_from(t->ops->name));
+    buf_add_char(&packed, '\0');
+    buf_add_str(&packed, t->ops->peer(t, ip, sizeof ip));
+    client_set_text(cl, CLIENT_PEER, buf_str(&packed));
+    buf_deinit(&packed);
 }
 
 void headers_keep(struct client *cl, const struct transport_request *request)
@@ -57,6 +70,7 @@ void headers_keep(struct client *cl, const struct transport_request *request)
         pack(&packed, request->headers[i].name, request->headers[i].value);
     client_set_text(cl, CLIENT_HEADERS, buf_str(&packed));
     buf_deinit(&packed);
+    keep_peer(cl);
 }
 
 static bool is_name(struct str name)

@@ -6,7 +6,8 @@
 #include "client/client.h"
 #include "codec/wire.h"
 
-/* Of the opening request; also the user that client.user_id_http_header names. */
+/* Of the opening request, with where it came from; also the user that client.user_id_http_header
+ * names. */
 void headers_keep(struct client *cl, const struct transport_request *request);
 /* Of the connect command. ERR_SYNTAX: a name or a value that no header could have. ERR_LIMIT: too
  * many, or too long together. */

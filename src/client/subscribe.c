@@ -320,27 +320,10 @@ bool subscribe_result(const struct client *cl, struct arena *a, const struct sub
 
 /* --- leaving ---------------------------------------------------------------------------------- */
 
-static void tell_unsubscribe(struct client *cl, struct str channel, uint32_t code,
-                             struct str reason)
-{
-    struct script *script = cl->core->script;
-    struct channel_parts parts;
-    unsigned row = 0; /* a reload may have taken the namespace away */
-
-    if (!cl->was_connected || !hook_is_set_anywhere(script, HOOK_UNSUBSCRIBE))
-        return;
-    if (channel_resolve(cl->core->settings, channel, &parts) == OK)
-        row = (unsigned)parts.ns->index;
-    if (hook_is_set(script, row, HOOK_UNSUBSCRIBE))
-        hook_run(script, row, HOOK_UNSUBSCRIBE,
-                 &(struct hook_request){
-                     .client = cl, .channel = channel, .code = code, .reason = reason},
-                 NULL, NULL);
-}
-
 void subscribe_leave(struct client *cl, struct subscription *sub, uint32_t code, struct str reason,
                      bool push)
 {
+    struct script *script = cl->core->script;
     struct str channel = str_dup(hub_channel_name(sub)); /* the hub's goes with the last sub */
     struct unsubscribe_request request = {
         .channel = channel,
@@ -350,13 +333,15 @@ void subscribe_leave(struct client *cl, struct subscription *sub, uint32_t code,
     };
 
     home_unsubscribe(cl->core, &request);
-    tell_unsubscribe(cl, channel, code, reason);
     hub_unsubscribe(cl->core->hub, sub);
     if (push) {
         struct wire_unsubscribe body = {.code = code, .reason = reason};
 
         client_push(cl, &(struct wire_push){.channel = channel, .unsubscribe = &body});
     }
+    /* last: the hook may do anything to the client, also subscribe it again */
+    if (hook_is_set_anywhere(script, HOOK_UNSUBSCRIBE))
+        client_tell(cl, hook_row(script, channel), HOOK_UNSUBSCRIBE, channel, code, reason);
     str_free(&channel);
 }
 

@@ -218,11 +218,10 @@ static void expire_subscription(struct client *cl, struct subscription *sub)
     struct channel_parts parts;
     struct renewal *r;
 
-    if (sub->flags & (SUB_CLIENT_REFRESH | SUB_REFRESHING) ||
+    if (sub->flags & SUB_CLIENT_REFRESH ||
         channel_resolve(cl->core->settings, hub_channel_name(sub), &parts) != OK ||
         !hook_is_set(script, (unsigned)parts.ns->index, HOOK_SUB_REFRESH)) {
-        if (!(sub->flags & SUB_REFRESHING))
-            end_subscription(cl, sub);
+        end_subscription(cl, sub);
         return;
     }
     sub->flags |= SUB_REFRESHING;
@@ -232,21 +231,38 @@ static void expire_subscription(struct client *cl, struct subscription *sub)
              &(struct hook_request){.client = cl, .channel = r->channel}, on_sub_refreshed, r);
 }
 
-void client_maintain(struct client *cl)
+/* Hooks run here, and may take any subscription away: after each, the search begins anew. */
+static struct subscription *next_expired(const struct client *cl)
+{
+    struct subscription *sub = client_is_closing(cl) ? NULL : cl->hub.subs;
+
+    while (sub && (sub->flags & SUB_REFRESHING || !is_expired(cl, sub)))
+        sub = sub->next_of_client;
+    return sub;
+}
+
+static void check_positions(struct client *cl)
 {
     const struct settings *s = cl->core->settings;
     uint32_t now_s = (uint32_t)(cl->core->worker->now_ms / 1000);
     uint32_t delay_s = (uint32_t)(s->client_channel_position_check_delay_ms / 1000);
-    struct subscription *next;
 
-    for (struct subscription *sub = cl->hub.subs; sub && !client_is_closing(cl); sub = next) {
+    if (client_is_closing(cl))
+        return;
+    for (struct subscription *sub = cl->hub.subs; sub; sub = sub->next_of_client) {
         struct channel_parts parts;
 
-        next = sub->next_of_client;
-        if (is_expired(cl, sub))
-            expire_subscription(cl, sub);
-        else if (sub->flags & SUB_POSITIONED && now_s - sub->checked_s >= delay_s &&
-                 channel_resolve(s, hub_channel_name(sub), &parts) == OK)
+        if (sub->flags & SUB_POSITIONED && now_s - sub->checked_s >= delay_s &&
+            channel_resolve(s, hub_channel_name(sub), &parts) == OK)
             check_position(cl, sub, parts.ns);
     }
+}
+
+void client_maintain(struct client *cl)
+{
+    struct subscription *sub;
+
+    while ((sub = next_expired(cl)) != NULL)
+        expire_subscription(cl, sub);
+    check_positions(cl);
 }

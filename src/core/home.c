@@ -16,6 +16,11 @@ struct home *home_new(struct core *core, struct engine *engine)
     return home;
 }
 
+void home_set_ops(struct home *home, const struct home_ops *ops)
+{
+    home->ops = ops;
+}
+
 void home_free(struct home *home)
 {
     struct map_iter it;

@@ -17,6 +17,13 @@ struct home;
 struct home *home_new(struct core *core, struct engine *engine);
 void home_free(struct home *home);
 
+/* Up-calls, filled in by the client layer, on the home's worker; channel is borrowed. */
+struct home_ops {
+    /* The channel's first subscriber came, or its last one left: in turn, each once. */
+    void (*occupancy)(struct core *core, struct str channel, bool occupied);
+};
+void home_set_ops(struct home *home, const struct home_ops *ops);
+
 /* The worker that is the channel's home. */
 struct worker *home_of(const struct core *core, uint64_t channel_hash);
 

@@ -4,7 +4,7 @@
  *     interest of the asking worker is noted, the engine subscribed (first subscriber)
  *     presence is entered
  *     the stream is read: recovery, or just its top
- *     the answer is posted, then the join
+ *     the answer is posted, then the join; ops hear of a first subscriber
  *
  * Whatever is published after the read is posted behind the answer by the same sender, so the
  * subscriber misses nothing and gets nothing twice. */
@@ -39,6 +39,16 @@ static struct publication *event_new(enum publication_type type, struct str chan
     });
 }
 
+/* One subscription was entered. */
+static void occupy(struct home *home, struct home_channel *ch)
+{
+    if (ch->occupied)
+        return;
+    ch->occupied = true;
+    if (home->ops)
+        home->ops->occupancy(home->core, ch->by_name.key, true);
+}
+
 /* One subscription of worker `from` less. */
 static void lose_interest(struct home *home, struct home_channel *ch, unsigned from)
 {
@@ -46,6 +56,8 @@ static void lose_interest(struct home *home, struct home_channel *ch, unsigned f
     ch->interest[from]--;
     if (--ch->total == 0) {
         home->engine->ops->unsubscribe(home->engine, ch->by_name.key);
+        if (ch->occupied && home->ops)
+            home->ops->occupancy(home->core, ch->by_name.key, false);
         home_channel_free(home, ch);
     }
 }
@@ -72,6 +84,7 @@ static void back_subscribed(struct worker *w, struct mail *m)
 static void answer(struct subscribe_mail *sm, enum err err)
 {
     struct home *home = sm->home;
+    struct home_channel *ch = sm->channel;
     struct subscribe_request *r = &sm->request;
     struct publication *join = NULL;
 
@@ -81,7 +94,7 @@ static void answer(struct subscribe_mail *sm, enum err err)
         if (r->presence)
             home->engine->ops->presence_remove(home->engine, r->channel, r->entry.client,
                                                on_ignored, NULL);
-        lose_interest(home, sm->channel, sm->asked.from->worker->index);
+        lose_interest(home, ch, sm->asked.from->worker->index);
     }
     sm->err = err;
     home_answer(&sm->asked, back_subscribed); /* from here on sm is the other worker's */
@@ -89,6 +102,8 @@ static void answer(struct subscribe_mail *sm, enum err err)
         home_deliver(home, join, NULL);
         publication_unref(join);
     }
+    if (err == OK)
+        occupy(home, ch);
 }
 
 /* Drops what the subscriber's filter does not want. */

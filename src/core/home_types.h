@@ -9,13 +9,15 @@
 
 struct home_channel {
     struct map_node by_name;
-    uint32_t total;      /* subscriptions on all workers */
-    uint32_t interest[]; /* the same by worker; the name lies behind */
+    uint32_t total : 31;   /* subscriptions on all workers, those on their way too */
+    uint32_t occupied : 1; /* one of them was entered, and ops heard of it */
+    uint32_t interest[];   /* the same by worker; the name lies behind */
 };
 
 struct home {
     struct core *core;
     struct engine *engine;
+    const struct home_ops *ops; /* NULL: nobody wants to hear */
     struct map channels;
     size_t own_waiting;         /* requests of its own worker that have not reached it yet */
     struct publish_mail *spare; /* one that is not in use */

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "core/channel.h"
 #include "script/lua_json.h"
 #include "script/script_state.h"
 #include "script/verdict.h"
@@ -19,6 +20,18 @@ const struct hooks *script_hooks(const struct script *s, unsigned ns_index)
 {
     DCHECK(ns_index < s->rows_count);
     return &s->rows[ns_index];
+}
+
+unsigned hook_row(const struct script *s, struct str channel)
+{
+    struct channel_parts parts;
+
+    return channel_resolve(s->settings, channel, &parts) == OK ? (unsigned)parts.ns->index : 0;
+}
+
+size_t hook_events_running(const struct script *s)
+{
+    return s->events_running;
 }
 
 void hook_set_client_view(struct script *s, hook_push_client_fn *push)
@@ -223,6 +236,12 @@ struct hook_call {
     const char *what;
 };
 
+static bool is_event(enum hook which)
+{
+    return which == HOOK_UNSUBSCRIBE || which == HOOK_DISCONNECT || which == HOOK_OCCUPIED ||
+           which == HOOK_VACATED;
+}
+
 static void on_returned(void *arg, enum err err, lua_State *L, int n)
 {
     struct hook_call *call = arg;
@@ -246,15 +265,11 @@ static void on_returned(void *arg, enum err err, lua_State *L, int n)
         buf_deinit(&s->encoded);
         s->encoded = BUF_INIT(max);
     }
+    if (is_event(call->request.which))
+        s->events_running--;
     call->fn(call->arg, &verdict);
     arena_deinit(&call->arena);
     mem_free(call);
-}
-
-static bool is_event(enum hook which)
-{
-    return which == HOOK_UNSUBSCRIBE || which == HOOK_DISCONNECT || which == HOOK_OCCUPIED ||
-           which == HOOK_VACATED;
 }
 
 /* The frame of call_both: own hook, common hook, what, then the arguments. */
@@ -330,6 +345,10 @@ void hook_run(struct script *s, unsigned ns_index, enum hook which,
     int nargs = 0;
 
     CHECK(hooks_has(hooks, which));
+    if (is_event(which)) {
+        CHECK(fn);
+        s->events_running++;
+    }
     if (own != LUA_NOREF && common != LUA_NOREF) {
         lua_pushcfunction(co, call_both);
         lua_rawgeti(co, LUA_REGISTRYINDEX, own);

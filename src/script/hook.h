@@ -44,6 +44,8 @@ struct hooks {
 
 /* The row of a namespace (struct ns index); row 0 also serves what has no channel. */
 const struct hooks *script_hooks(const struct script *s, unsigned ns_index);
+/* The row for what has happened in a channel; 0 when a reload has taken its namespace away. */
+unsigned hook_row(const struct script *s, struct str channel);
 
 static inline bool hooks_has(const struct hooks *h, enum hook which)
 {
@@ -110,9 +112,13 @@ struct hook_verdict {
 /* Called exactly once; may be called before hook_run returns. */
 typedef void hook_done_fn(void *arg, const struct hook_verdict *verdict);
 
-/* Runs the hook(s) set for `which`. Only when hooks_has; fn may be NULL for events. */
+/* Runs the hook(s) set for `which`. Only when hooks_has; fn may be NULL for start, stop, reload. */
 void hook_run(struct script *s, unsigned ns_index, enum hook which,
               const struct hook_request *request, hook_done_fn *fn, void *arg);
+
+/* Hooks that hear of what has happened (unsubscribe, disconnect, occupied, vacated) and have not
+ * ended yet. */
+size_t hook_events_running(const struct script *s);
 
 /* rpc.<method> of config.lua; its arguments are (client, data). */
 bool hook_has_rpc(struct script *s, struct str method);

@@ -76,6 +76,7 @@ struct script {
     size_t rows_count;
     int rpc_ref, api_ref; /* tables, or LUA_NOREF */
     bool wants_headers;
+    size_t events_running; /* hooks of is_event */
     hook_push_client_fn *push_client;
     void *attached;     /* what an upper layer keeps with the state */
     struct buf encoded; /* scratch for results */

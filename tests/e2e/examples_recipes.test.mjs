@@ -6,6 +6,7 @@ import test from "node:test";
 import { startBackend } from "./lib/backend.mjs";
 import { API_KEY, TOP, startServer } from "./lib/server.mjs";
 import { SECRET, sign, unixNow, userToken } from "./lib/token.mjs";
+import { until } from "./lib/wait.mjs";
 
 const TICKET_KEY = "key-of-the-tickets";
 const env = { PERIGEE_API_KEY: API_KEY, PERIGEE_TOKEN_SECRET: SECRET, PERIGEE_TICKET_KEY: TICKET_KEY, PERIGEE_PROXY_KEY: "proxy" };
@@ -158,6 +159,27 @@ test("the user that a proxy names", async (t) => {
   const nobody = await open({ "X-Proxy-Key": "proxy" });
   nobody.send({ id: 1, connect: {} });
   await nobody.expectClose(4501, "not logged in");
+});
+
+test("a feed while somebody listens", async (t) => {
+  const told = [];
+  const backend = await startBackend(t, async (request, response) => {
+    let text = "";
+    for await (const part of request) text += part;
+    told.push(JSON.parse(text));
+    response.end();
+  });
+  const server = await startServer(t, {
+    file: join(TOP, "examples", "occupied", "config.lua"),
+    env: { ...env, FEEDS_URL: `${backend.url}/feeds` },
+  });
+  const [ann, bob] = [await server.connect("ann"), await server.connect("bob")];
+  await ann.subscribe("stock:ACME");
+  await bob.subscribe("stock:ACME");
+  await ann.call("unsubscribe", { channel: "stock:ACME" });
+  await bob.call("unsubscribe", { channel: "stock:ACME" });
+  await until(() => told.length === 2, "the feed to start and to stop");
+  assert.deepEqual(told, ["start", "stop"].map((action) => ({ action, channel: "stock:ACME" })));
 });
 
 test("sessions and their ends", async (t) => {

@@ -204,14 +204,13 @@ static void of_events_both_hooks_run_even_if_one_fails(void **state)
     struct script *s = fixture_script(layered);
     struct hook_request request = {.channel = STR("c")};
 
-    hook_run(s, 1, HOOK_UNSUBSCRIBE, &request, NULL, NULL);
+    run_hook(s, 1, HOOK_UNSUBSCRIBE, &request);
     assert_string_equal(fixture_call(s, "seen"), "\"own,commonc\"");
     request.code = 7;
-    hook_run(s, 1, HOOK_UNSUBSCRIBE, &request, NULL, NULL);
+    run_hook(s, 1, HOOK_UNSUBSCRIBE, &request);
     assert_string_equal(fixture_call(s, "seen"), "\"own,commonc\"");
     assert_int_equal(script_stats(s).errors, 1);
-    hook_run(s, 1, HOOK_DISCONNECT, &(struct hook_request){.code = 3001, .reason = STR("r")}, NULL,
-             NULL);
+    run_hook(s, 1, HOOK_DISCONNECT, &(struct hook_request){.code = 3001, .reason = STR("r")});
     assert_string_equal(fixture_call(s, "seen"), "\"common3001r\"");
     script_close(s);
 }
