@@ -4,7 +4,7 @@
 local check = require "perigee.check"
 local loader = require "perigee.loader"
 local locate = require "perigee.locate"
-local rules = require "perigee.rules"
+local permissions = require "perigee.permissions"
 local schema = require "perigee.schema"
 local source = require "perigee.source"
 local stub = require "perigee.stub"
@@ -329,15 +329,18 @@ local function early_path(loading)
   end
 end
 
+local function sources(loading)
+  local request = loading.request
+  return {
+    globals = request.globals, read = request.read, folders = folders(loading),
+    modules = { perigee = stub.new(request.version) },
+  }
+end
+
 local function read_file(loading)
   local request = loading.request
   loading.lines = locate.scan(request.text)
-  local files = loader.new {
-    globals = request.globals,
-    read = request.read,
-    folders = folders(loading),
-    modules = { perigee = stub.new(loading.request.version) },
-  }
+  local files = loader.new(sources(loading))
   local chunk, message = files.load(request.text, request.path)
   if not chunk then
     raised(loading, message)
@@ -493,68 +496,6 @@ local function read_pem(loading, values)
   end
 end
 
--- A file perigee/rules.lua in lua.path replaces the built-in rules.
-local function rules_module(loading)
-  local places = folders(loading)
-  for i = 2, #places do
-    local path = loader.join(places[i], "perigee/rules.lua")
-    local text = loading.request.read(path)
-    if text then
-      local files = loader.new {
-        globals = loading.request.globals, read = loading.request.read, folders = places,
-        modules = { perigee = stub.new(loading.request.version), ["perigee.rules"] = rules },
-      }
-      local chunk, message = files.load(text, path)
-      local ok, module = false, message
-      if chunk then
-        ok, module = pcall(chunk)
-      end
-      if ok and type(module) == "table" and type(module.explain) == "function" then
-        return module
-      end
-      raised(loading, ok and path .. ":1: must return a table with a function explain" or module)
-    end
-  end
-  return rules
-end
-
--- The decisions for every kind of asker, as C keeps them.
-local function decide(loading, module, prefix, values, reasons)
-  local allow, why = {}, {}
-  for bits = 0, (1 << #rules.BITS) - 1 do
-    local who = rules.who(bits)
-    local allowed_bits = 0
-    for i, action in ipairs(rules.ACTIONS) do
-      local ok, allowed, option, cause = pcall(module.explain, values, who, action)
-      if not ok then
-        raised(loading, allowed)
-        return nil
-      end
-      option = tostring(option or "")
-      if CHANNEL[option] then
-        option = prefix .. "." .. option
-      end
-      allowed_bits = allowed_bits | (allowed and 1 << (i - 1) or 0)
-      why[#why + 1] = reasons(option, tostring(cause or ""))
-    end
-    allow[bits + 1] = allowed_bits
-  end
-  return { allow = allow, why = why }
-end
-
--- A list of different reasons; calling it gives the index of one.
-local function reason_list()
-  local list, index = {}, {}
-  return list, function(option, cause)
-    local key = option .. "\n" .. cause
-    if not index[key] then
-      list[#list + 1] = { option = option, cause = cause }
-      index[key] = #list
-    end
-    return index[key]
-  end
-end
-
 local function format(problems)
   table.sort(problems, function(a, b)
     if a.line ~= b.line then
@@ -621,13 +562,20 @@ function M.load(request)
   }
   read_pem(loading, result.values)
 
-  local module = rules_module(loading)
-  local reasons
-  result.reasons, reasons = reason_list()
-  for i, name in ipairs(names) do -- "" sorts first: row 0
+  local reasons = permissions.reasons()
+  result.reasons = reasons.list
+  local rules, message = permissions.rules(sources(loading))
+  for i, name in ipairs(rules and names or {}) do -- "" sorts first: row 0
     local values = complete(schema.channel_options, loading.namespaces[name])
     local prefix = name == "" and WITHOUT or NAMESPACES .. "." .. name
-    result.namespaces[i] = { name = name, values = values, rules = decide(loading, module, prefix, values, reasons) }
+    local ok, decisions = pcall(permissions.decide, rules, prefix, values, reasons)
+    if not ok then
+      message = decisions
+    end
+    result.namespaces[i] = { name = name, values = values, rules = decisions }
+  end
+  if message then
+    raised(loading, message)
   end
   if #loading.problems > 0 then
     return nil, format(loading.problems)

@@ -8,6 +8,7 @@
 #include "bind/bind_reply.h"
 #include "client/publish.h"
 #include "codec/json.h"
+#include "core/channel.h"
 #include "core/home.h"
 #include "script/hook.h"
 #include "script/script.h"
@@ -57,7 +58,7 @@ static void read_args(lua_State *L, int first, struct publish_args *out)
         .delta = ns->opt.delta_publish,
     };
     out->request = (struct publish_request){
-        .stream = bind_stream_options(script_settings(script_of(L)), ns),
+        .stream = channel_stream(ns),
         .may_be_inline = true,
     };
     if (!lua_isnoneornil(L, first + 3)) {

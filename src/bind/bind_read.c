@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "bind/bind_reply.h"
 #include "codec/json.h"
+#include "core/channel.h"
 #include "core/control.h"
 #include "core/core.h"
 #include "core/home.h"
@@ -112,7 +113,7 @@ static void on_history(void *arg, enum err err, const struct history_result *res
 static int core_history(lua_State *L)
 {
     const struct ns *ns = bind_to_ns(L, 1);
-    struct stream_options stream = bind_stream_options(script_settings(script_of(L)), ns);
+    struct stream_options stream = channel_stream(ns);
     struct history_filter filter = {
         .limit = luaL_optinteger(L, 3, 0),
         .has_since = lua_istable(L, 4),

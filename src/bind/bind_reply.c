@@ -29,20 +29,6 @@ const struct ns *bind_to_ns(lua_State *L, int index)
     return &s->namespaces[row];
 }
 
-struct stream_options bind_stream_options(const struct settings *s, const struct ns *ns)
-{
-    const struct channel_options *opt = &ns->opt;
-
-    if (opt->history_size <= 0 || opt->history_ttl_ms <= 0)
-        return (struct stream_options){0};
-    return (struct stream_options){
-        .size = (uint32_t)opt->history_size,
-        .ttl_ms = opt->history_ttl_ms,
-        .meta_ttl_ms =
-            opt->history_meta_ttl_ms ? opt->history_meta_ttl_ms : s->channel_history_meta_ttl_ms,
-    };
-}
-
 struct core *bind_core(lua_State *L)
 {
     return core_of(script_worker(script_of(L)));

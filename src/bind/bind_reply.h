@@ -15,7 +15,6 @@
 struct str bind_to_str(lua_State *L, int index);
 /* The row of an options table that core.namespace made. Raises. */
 const struct ns *bind_to_ns(lua_State *L, int index);
-struct stream_options bind_stream_options(const struct settings *s, const struct ns *ns);
 struct core *bind_core(lua_State *L);
 
 /* The API's code of an operating error; 0 for OK. */

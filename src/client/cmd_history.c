@@ -1,7 +1,6 @@
 /* history: permission, the hook, then the channel's home. */
 #include "base/mem.h"
 #include "client/command.h"
-#include "client/subscribe.h"
 #include "core/encode.h"
 
 struct reading {
@@ -50,10 +49,10 @@ static void on_history(void *arg, enum err err, const struct history_result *got
     end(r);
 }
 
-static void read_history(struct reading *r, const struct ns *ns)
+static void read_history(struct reading *r)
 {
     struct pending *p = r->pending;
-    struct stream_options options = subscribe_stream(p->cl->core->settings, ns);
+    struct stream_options options = channel_stream(p->parts.ns);
 
     home_history(p->cl->core, p->channel, &options, &r->filter, on_history, r);
 }
@@ -62,19 +61,18 @@ static void on_hook(void *arg, const struct hook_verdict *v)
 {
     struct reading *r = arg;
     struct pending *p = r->pending;
-    struct channel_parts parts;
 
-    if (!pending_alive(p) || !command_channel(p->cl, p->id, p->channel, &parts)) {
+    if (!pending_alive(p)) {
         end(r);
         return;
     }
     switch (v->outcome) {
     case VERDICT_NIL:
-        if (!command_allowed(p->cl, p->id, p->channel, &parts, ACTION_HISTORY))
+        if (!command_allowed(p->cl, p->id, p->channel, &p->parts, ACTION_HISTORY))
             break;
         /* fall through */
     case VERDICT_ALLOW:
-        read_history(r, parts.ns);
+        read_history(r);
         return;
     case VERDICT_REFUSE:
         command_refuse(p->cl, p->id, ERROR_PERMISSION_DENIED,
@@ -91,7 +89,8 @@ static void on_hook(void *arg, const struct hook_verdict *v)
 }
 
 static struct reading *reading_new(struct client *cl, uint32_t id,
-                                   const struct wire_history_request *r)
+                                   const struct wire_history_request *r,
+                                   const struct channel_parts *parts)
 {
     int64_t max = cl->core->settings->client_history_max_publication_limit;
     struct reading *reading = mem_zalloc(sizeof *reading);
@@ -101,7 +100,8 @@ static struct reading *reading_new(struct client *cl, uint32_t id,
     if (max >= 0 && (r->limit < 0 || r->limit > max))
         f->limit = max;
     f->reverse = r->reverse;
-    reading->pending = pending_begin(cl, id, r->channel, r->since ? r->since->epoch : STR_NONE);
+    reading->pending =
+        pending_begin(cl, id, r->channel, r->since ? r->since->epoch : STR_NONE, parts);
     if (r->since) {
         f->has_since = true;
         f->since_offset = r->since->offset;
@@ -136,12 +136,12 @@ void cmd_history(struct client *cl, const struct wire_command *command)
         return;
     }
     if (hooked) {
-        struct reading *reading = reading_new(cl, command->id, r);
+        struct reading *reading = reading_new(cl, command->id, r, &parts);
 
         hook_run(script, (unsigned)parts.ns->index, HOOK_HISTORY,
                  &(struct hook_request){.client = cl, .channel = reading->pending->channel},
                  on_hook, reading);
     } else {
-        read_history(reading_new(cl, command->id, r), parts.ns);
+        read_history(reading_new(cl, command->id, r, &parts));
     }
 }

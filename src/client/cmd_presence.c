@@ -57,14 +57,12 @@ static void read_presence(struct pending *p, bool stats)
 
 static void on_hook(struct pending *p, const struct hook_verdict *v, bool stats)
 {
-    struct channel_parts parts;
     bool read = pending_alive(p);
 
     if (read) {
         switch (v->outcome) {
-        case VERDICT_NIL: /* the settings may have changed meanwhile: look again */
-            read = command_channel(p->cl, p->id, p->channel, &parts) &&
-                   command_allowed(p->cl, p->id, p->channel, &parts, ACTION_PRESENCE);
+        case VERDICT_NIL:
+            read = command_allowed(p->cl, p->id, p->channel, &p->parts, ACTION_PRESENCE);
             break;
         case VERDICT_ALLOW:
             break;
@@ -114,12 +112,12 @@ static void begin(struct client *cl, uint32_t id, struct str channel, bool stats
         return;
     }
     if (hook_is_set(script, (unsigned)parts.ns->index, HOOK_PRESENCE)) {
-        p = pending_begin(cl, id, channel, STR_NONE);
+        p = pending_begin(cl, id, channel, STR_NONE, &parts);
         hook_run(script, (unsigned)parts.ns->index, HOOK_PRESENCE,
                  &(struct hook_request){.client = cl, .channel = p->channel},
                  stats ? on_stats_hook : on_presence_hook, p);
     } else if (command_allowed(cl, id, channel, &parts, ACTION_PRESENCE)) {
-        read_presence(pending_begin(cl, id, channel, STR_NONE), stats);
+        read_presence(pending_begin(cl, id, channel, STR_NONE, &parts), stats);
     }
 }
 

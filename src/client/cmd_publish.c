@@ -2,13 +2,10 @@
 #include "base/mem.h"
 #include "client/command.h"
 #include "client/publish.h"
-#include "client/subscribe.h"
 #include "codec/json.h"
 
 struct publishing {
     struct pending *pending;
-    const struct settings *settings; /* ns lives in them */
-    const struct ns *ns;
     bool allowed; /* by the rules, if the hook has no opinion */
     unsigned who;
 };
@@ -16,7 +13,6 @@ struct publishing {
 static void publishing_end(struct publishing *w)
 {
     pending_end(w->pending);
-    settings_unref(w->settings);
     mem_free(w);
 }
 
@@ -49,19 +45,20 @@ static void publish(struct publishing *w, struct str data, bool data_is_json,
                     const struct hook_verdict *v)
 {
     struct client *cl = w->pending->cl;
+    const struct ns *ns = w->pending->parts.ns;
     struct subscription *sub = hub_find(&cl->hub, w->pending->channel);
     struct publication_source source = {
         .channel = w->pending->channel,
         .data = data,
         .data_is_json = data_is_json,
-        .delta = v->has_delta ? v->delta : w->ns->opt.delta_publish,
+        .delta = v->has_delta ? v->delta : ns->opt.delta_publish,
         .tags = v->tags,
         .version = v->version,
         .has_info = true,
         .info = {client_user(cl), client_id(cl), client_text(cl, CLIENT_CONN_INFO),
                  sub && sub->extra ? sub->extra->chan_info : STR_NONE},
     };
-    struct publish_request request = {.stream = subscribe_stream(w->settings, w->ns),
+    struct publish_request request = {.stream = channel_stream(ns),
                                       .idempotency_key = v->idempotency_key,
                                       .version = v->version,
                                       .version_epoch = v->version_epoch};
@@ -81,10 +78,9 @@ static void decide_by_rules(struct publishing *w, const struct hook_verdict *v)
     }
     command_refuse(
         p->cl, p->id, ERROR_PERMISSION_DENIED,
-        &(struct refusal){
-            .cause_text = settings_denied_cause(w->settings, w->ns, w->who, ACTION_PUBLISH),
-            .option = settings_denied_option(w->settings, w->ns, w->who, ACTION_PUBLISH),
-            .channel = p->channel});
+        &(struct refusal){.cause_text = settings_denied_cause(p->parts.ns, w->who, ACTION_PUBLISH),
+                          .option = settings_denied_option(p->parts.ns, w->who, ACTION_PUBLISH),
+                          .channel = p->channel});
     publishing_end(w);
 }
 
@@ -119,10 +115,11 @@ static void on_hook(void *arg, const struct hook_verdict *v)
     publishing_end(w);
 }
 
-static bool fits_format(const struct settings *s, const struct ns *ns, struct str data, bool json)
+static bool fits_format(const struct ns *ns, struct str data, bool json)
 {
-    int format = ns->opt.publication_data_format ? (int)ns->opt.publication_data_format
-                                                 : (int)s->channel_publication_data_format;
+    int format = ns->opt.publication_data_format
+                     ? (int)ns->opt.publication_data_format
+                     : (int)ns->settings->channel_publication_data_format;
 
     switch (format) {
     case CHANNEL_PUBLICATION_DATA_FORMAT_BINARY:
@@ -139,7 +136,6 @@ static bool fits_format(const struct settings *s, const struct ns *ns, struct st
 void cmd_publish(struct client *cl, const struct wire_command *command)
 {
     const struct wire_publish_request *r = command->publish;
-    const struct settings *s = cl->core->settings;
     struct script *script = cl->core->script;
     bool json = kind_wire(cl->hub.kind) == WIRE_JSON;
     struct channel_parts parts;
@@ -147,7 +143,7 @@ void cmd_publish(struct client *cl, const struct wire_command *command)
 
     if (!command_channel(cl, command->id, r->channel, &parts))
         return;
-    if (r->type != 0 || !fits_format(s, parts.ns, r->data, json)) {
+    if (r->type != 0 || !fits_format(parts.ns, r->data, json)) {
         command_refuse(cl, command->id, ERROR_BAD_REQUEST,
                        &(struct refusal){.cause = "the data is empty or of another format",
                                          .option = STR("publication_data_format"),
@@ -157,9 +153,7 @@ void cmd_publish(struct client *cl, const struct wire_command *command)
     w = mem_alloc(sizeof *w);
     w->who = client_who(cl, &parts, r->channel);
     w->allowed = client_may(cl, parts.ns, w->who, ACTION_PUBLISH, r->channel);
-    w->settings = settings_ref(s);
-    w->ns = parts.ns;
-    w->pending = pending_begin(cl, command->id, r->channel, r->data);
+    w->pending = pending_begin(cl, command->id, r->channel, r->data, &parts);
     if (hook_is_set(script, (unsigned)parts.ns->index, HOOK_PUBLISH))
         hook_run(script, (unsigned)parts.ns->index, HOOK_PUBLISH,
                  &(struct hook_request){.client = cl,

@@ -45,7 +45,7 @@ void cmd_rpc(struct client *cl, const struct wire_command *command)
                                          .option = STR("rpc")});
         return;
     }
-    p = pending_begin(cl, command->id, r->method, r->data);
+    p = pending_begin(cl, command->id, r->method, r->data, NULL);
     request.method = p->channel;
     request.data = p->data;
     if (by_name)
@@ -74,7 +74,7 @@ void cmd_send(struct client *cl, const struct wire_command *command)
                                              .option = STR("hooks.message")});
         return;
     }
-    p = pending_begin(cl, command->id, STR_NONE, command->send->data);
+    p = pending_begin(cl, command->id, STR_NONE, command->send->data, NULL);
     hook_run(script, 0, HOOK_MESSAGE,
              &(struct hook_request){.client = cl,
                                     .data = p->data,

@@ -13,7 +13,6 @@ enum { FLAG_REJECT_UNRECOVERED = 2 };
 struct asking {
     struct pending *pending;
     struct subscribe_claim *claim;
-    const struct settings *settings; /* plan.ns lives in them */
     struct subscribe_plan plan;
     struct subscribe_wish wish;
     const char *filter_fault; /* why its filter cannot be; NULL: it can, or there is none */
@@ -91,19 +90,19 @@ static bool start(struct pending *p, struct asking *a)
 
 static bool decide_by_rules(struct pending *p, struct asking *a)
 {
-    const struct settings *s = a->settings;
+    const struct ns *ns = a->plan.ns;
 
-    if (a->by_token || settings_allows(a->plan.ns, a->who, ACTION_SUBSCRIBE))
+    if (a->by_token || settings_allows(ns, a->who, ACTION_SUBSCRIBE))
         return start(p, a);
-    if (client_may(p->cl, a->plan.ns, a->who, ACTION_SUBSCRIBE, a->plan.channel)) {
+    if (client_may(p->cl, ns, a->who, ACTION_SUBSCRIBE, a->plan.channel)) {
         a->plan.flags |= SUB_BY_CAPS;
         return start(p, a);
     }
-    command_refuse(p->cl, p->id, ERROR_PERMISSION_DENIED,
-                   &(struct refusal){
-                       .cause_text = settings_denied_cause(s, a->plan.ns, a->who, ACTION_SUBSCRIBE),
-                       .option = settings_denied_option(s, a->plan.ns, a->who, ACTION_SUBSCRIBE),
-                       .channel = a->plan.channel});
+    command_refuse(
+        p->cl, p->id, ERROR_PERMISSION_DENIED,
+        &(struct refusal){.cause_text = settings_denied_cause(ns, a->who, ACTION_SUBSCRIBE),
+                          .option = settings_denied_option(ns, a->who, ACTION_SUBSCRIBE),
+                          .channel = a->plan.channel});
     return false;
 }
 
@@ -144,7 +143,6 @@ static void on_hook(void *arg, const struct hook_verdict *v)
         pending_end(p);
     }
     filter_free(a->plan.filter);
-    settings_unref(a->settings);
     mem_free(a);
 }
 
@@ -262,14 +260,13 @@ static struct filter *make_filter(const struct ns *ns, const struct wire_filter_
     return filter;
 }
 
-static struct asking *asking_new(struct client *cl, const struct subscribe_plan *plan,
+static struct asking *asking_new(const struct subscribe_plan *plan,
                                  const struct subscribe_wish *wish)
 {
     struct asking *a = mem_alloc(sizeof *a + plan->since.epoch.len + wish->since.epoch.len +
                                  plan->chan_info.len + plan->data.len + wish->override.len);
     char *at = a->text;
 
-    a->settings = settings_ref(cl->core->settings);
     a->plan = *plan;
     a->plan.chan_info = str_put(&at, plan->chan_info);
     a->plan.data = str_put(&at, plan->data);
@@ -310,12 +307,12 @@ void cmd_subscribe(struct client *cl, const struct wire_command *command)
         subscribe_give_up(claim);
         return;
     }
-    a = asking_new(cl, &plan, &wish);
+    a = asking_new(&plan, &wish);
     a->claim = claim;
     a->plan.filter = make_filter(parts.ns, r->tf, &a->filter_fault);
     a->by_token = r->token.len > 0;
     a->who = client_who(cl, &parts, r->channel);
-    a->pending = pending_begin(cl, command->id, r->channel, r->data);
+    a->pending = pending_begin(cl, command->id, r->channel, r->data, &parts);
     a->plan.channel = a->pending->channel;
     if (!closed_to(a->who, r) && hook_is_set(script, (unsigned)parts.ns->index, HOOK_SUBSCRIBE)) {
         struct hook_request request = {

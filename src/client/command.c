@@ -162,18 +162,17 @@ bool command_allowed(struct client *cl, uint32_t id, struct str channel,
 
     if (client_may(cl, parts->ns, who, action, channel))
         return true;
-    command_refuse(
-        cl, id, ERROR_PERMISSION_DENIED,
-        &(struct refusal){
-            .cause_text = settings_denied_cause(cl->core->settings, parts->ns, who, action),
-            .option = settings_denied_option(cl->core->settings, parts->ns, who, action),
-            .channel = channel});
+    command_refuse(cl, id, ERROR_PERMISSION_DENIED,
+                   &(struct refusal){.cause_text = settings_denied_cause(parts->ns, who, action),
+                                     .option = settings_denied_option(parts->ns, who, action),
+                                     .channel = channel});
     return false;
 }
 
 /* --- waiting ---------------------------------------------------------------------------------- */
 
-struct pending *pending_begin(struct client *cl, uint32_t id, struct str channel, struct str data)
+struct pending *pending_begin(struct client *cl, uint32_t id, struct str channel, struct str data,
+                              const struct channel_parts *parts)
 {
     struct pending *p = mem_alloc(sizeof *p + channel.len + data.len);
     char *at = (char *)(p + 1);
@@ -183,6 +182,10 @@ struct pending *pending_begin(struct client *cl, uint32_t id, struct str channel
     p->id = id;
     p->channel = str_put(&at, channel);
     p->data = str_put(&at, data);
+    p->parts = parts ? *parts : (struct channel_parts){0};
+    p->parts.rest = STR_NONE;
+    if (p->parts.ns)
+        ns_ref(p->parts.ns);
     return p;
 }
 
@@ -190,6 +193,7 @@ void pending_end(struct pending *p)
 {
     struct client *cl = p->cl;
 
+    ns_unref(p->parts.ns);
     mem_free(p);
     client_resume(cl);
 }

@@ -35,9 +35,12 @@ bool command_allowed(struct client *cl, uint32_t id, struct str channel,
 struct pending {
     struct client *cl;
     uint32_t id;
-    struct str channel, data; /* copies */
+    struct str channel, data;   /* copies */
+    struct channel_parts parts; /* of channel, without rest; holds ns, which may be NULL */
 };
-struct pending *pending_begin(struct client *cl, uint32_t id, struct str channel, struct str data);
+/* parts: of channel, or NULL. */
+struct pending *pending_begin(struct client *cl, uint32_t id, struct str channel, struct str data,
+                              const struct channel_parts *parts);
 /* True when the client is still there to be answered. */
 static inline bool pending_alive(const struct pending *p)
 {

@@ -19,23 +19,11 @@ struct subscribe_claim {
 struct flight {
     struct subscribe_claim *claim;
     struct client *cl;          /* a reference */
-    struct subscribe_plan plan; /* strings in text, and the claim's channel; no ns any more */
+    struct subscribe_plan plan; /* strings in text, and the claim's channel; holds ns */
     subscribe_done_fn *fn;
     void *arg;
     char text[];
 };
-
-struct stream_options subscribe_stream(const struct settings *s, const struct ns *ns)
-{
-    const struct channel_options *o = &ns->opt;
-
-    return (struct stream_options){
-        .size = o->history_ttl_ms > 0 ? (uint32_t)o->history_size : 0,
-        .ttl_ms = o->history_ttl_ms,
-        .meta_ttl_ms =
-            o->history_meta_ttl_ms > 0 ? o->history_meta_ttl_ms : s->channel_history_meta_ttl_ms,
-    };
-}
 
 /* --- claims ----------------------------------------------------------------------------------- */
 
@@ -249,6 +237,7 @@ static void on_subscribed(void *arg, enum err err, const struct subscribe_answer
         subscribe_leave(cl, sub, UNSUBSCRIBE_SERVER, codes_unsubscribe(UNSUBSCRIBE_SERVER), true);
     claim_end(f->claim);
     filter_free(f->plan.filter);
+    ns_unref(f->plan.ns);
     client_unref(cl);
     mem_free(f);
 }
@@ -262,7 +251,7 @@ void subscribe_start(struct subscribe_claim *claim, const struct subscribe_plan 
     const struct settings *s = cl->core->settings;
     struct subscribe_request request = {
         .channel = plan->channel,
-        .stream = subscribe_stream(s, plan->ns),
+        .stream = channel_stream(plan->ns),
         .positioned = plan->flags & SUB_POSITIONED,
         .presence = plan->flags & SUB_PRESENCE,
         .join_leave = plan->flags & SUB_EMIT_JOIN_LEAVE,
@@ -279,7 +268,7 @@ void subscribe_start(struct subscribe_claim *claim, const struct subscribe_plan 
     f->claim = claim;
     f->cl = client_ref(cl);
     f->plan = *plan;
-    f->plan.ns = NULL; /* a reload may come first */
+    ns_ref(plan->ns);
     f->plan.channel = claim_channel(claim);
     f->plan.since.epoch = str_put(&at, plan->since.epoch);
     f->plan.chan_info = str_put(&at, plan->chan_info);

@@ -65,6 +65,3 @@ void subscribe_leave(struct client *cl, struct subscription *sub, uint32_t code,
 void subscribe_cancel(struct client *cl, struct str channel);
 /* Leaves all, for the end of a connection. */
 void subscribe_leave_all(struct client *cl);
-
-/* How long a stream of this namespace lives. */
-struct stream_options subscribe_stream(const struct settings *s, const struct ns *ns);

@@ -151,7 +151,7 @@ static void on_top(void *arg, enum err err, const struct history_result *top)
 
 static void check_position(struct client *cl, const struct subscription *sub, const struct ns *ns)
 {
-    struct stream_options options = subscribe_stream(cl->core->settings, ns);
+    struct stream_options options = channel_stream(ns);
     struct check *check = mem_alloc(sizeof *check);
 
     check->cl = client_ref(cl);

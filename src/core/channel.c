@@ -58,6 +58,18 @@ bool channel_name_valid(const struct settings *s, struct str channel,
     return true;
 }
 
+struct stream_options channel_stream(const struct ns *ns)
+{
+    const struct channel_options *o = &ns->opt;
+
+    return (struct stream_options){
+        .size = o->history_ttl_ms > 0 ? (uint32_t)o->history_size : 0,
+        .ttl_ms = o->history_ttl_ms,
+        .meta_ttl_ms = o->history_meta_ttl_ms > 0 ? o->history_meta_ttl_ms
+                                                  : ns->settings->channel_history_meta_ttl_ms,
+    };
+}
+
 bool channel_lists_user(const struct settings *s, struct str channel, struct str user)
 {
     struct str separator = s->channel_user_separator;

@@ -2,6 +2,7 @@
  * Pure functions over settings; any worker. */
 #pragma once
 
+#include "core/engine.h"
 #include "core/settings.h"
 
 struct channel_parts {
@@ -17,5 +18,7 @@ enum err channel_resolve(const struct settings *s, struct str channel,
 /* The name is allowed: channel_regex of its namespace, else ASCII only. */
 bool channel_name_valid(const struct settings *s, struct str channel,
                         const struct channel_parts *parts);
+/* How long a stream of such a channel lives; size 0: there is none. */
+struct stream_options channel_stream(const struct ns *ns);
 /* user is in the list behind the last user boundary. */
 bool channel_lists_user(const struct settings *s, struct str channel, struct str user);

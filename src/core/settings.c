@@ -50,6 +50,43 @@ static void free_fields(void *base, const struct setting_field *fields, size_t c
     }
 }
 
+static void free_reasons(struct settings_reasons *reasons)
+{
+    for (size_t i = 0; i < reasons->count; i++) {
+        str_free(&reasons->items[i].option);
+        str_free(&reasons->items[i].cause);
+    }
+    mem_free(reasons->items);
+}
+
+void ns_clear(struct ns *ns)
+{
+    free_fields(&ns->opt, settings_channel_fields, settings_channel_fields_count);
+    settings_regex_free(ns->regex);
+    str_free(&ns->name);
+    if (ns->computed)
+        free_reasons(&ns->computed->reasons);
+}
+
+const struct ns *ns_ref(const struct ns *ns)
+{
+    if (ns->computed)
+        ns->computed->refs++;
+    else
+        settings_ref(ns->settings);
+    return ns;
+}
+
+void ns_unref(const struct ns *ns)
+{
+    if (ns == NULL)
+        return;
+    if (ns->computed == NULL)
+        settings_unref(ns->settings);
+    else if (--ns->computed->refs == 0)
+        ns->computed->gone((struct ns *)ns);
+}
+
 void settings_unref(const struct settings *const_s)
 {
     struct settings *s = (struct settings *)const_s;
@@ -57,17 +94,10 @@ void settings_unref(const struct settings *const_s)
     if (!s || atomic_fetch_sub_explicit(&s->count->refs, 1, memory_order_acq_rel) != 1)
         return;
     map_deinit(&s->namespaces_by_name);
-    for (size_t i = 0; i < s->namespaces_count; i++) {
-        free_fields(&s->namespaces[i].opt, settings_channel_fields, settings_channel_fields_count);
-        settings_regex_free(s->namespaces[i].regex);
-        str_free(&s->namespaces[i].name);
-    }
+    for (size_t i = 0; i < s->namespaces_count; i++)
+        ns_clear(&s->namespaces[i]);
     mem_free(s->namespaces);
-    for (size_t i = 0; i < s->reasons_count; i++) {
-        str_free(&s->reasons[i].option);
-        str_free(&s->reasons[i].cause);
-    }
-    mem_free(s->reasons);
+    free_reasons(&s->reasons);
     free_fields(s, settings_fields, settings_fields_count);
     str_free(&s->source);
     str_free(&s->path);
@@ -85,25 +115,25 @@ const struct ns *settings_ns(const struct settings *s, struct str name)
     return node ? container_of(node, struct ns, node) : NULL;
 }
 
-static const struct settings_reason *reason_of(const struct settings *s, const struct ns *ns,
-                                               unsigned who, enum action action)
+static const struct settings_reason *reason_of(const struct ns *ns, unsigned who,
+                                               enum action action)
 {
+    const struct settings_reasons *all =
+        ns->computed ? &ns->computed->reasons : &ns->settings->reasons;
     size_t index = ns->reason[action][who & (WHO_COUNT - 1)];
 
-    CHECK(index < s->reasons_count);
-    return &s->reasons[index];
+    CHECK(index < all->count);
+    return &all->items[index];
 }
 
-struct str settings_denied_option(const struct settings *s, const struct ns *ns, unsigned who,
-                                  enum action action)
+struct str settings_denied_option(const struct ns *ns, unsigned who, enum action action)
 {
-    return reason_of(s, ns, who, action)->option;
+    return reason_of(ns, who, action)->option;
 }
 
-struct str settings_denied_cause(const struct settings *s, const struct ns *ns, unsigned who,
-                                 enum action action)
+struct str settings_denied_cause(const struct ns *ns, unsigned who, enum action action)
 {
-    return reason_of(s, ns, who, action)->cause;
+    return reason_of(ns, who, action)->cause;
 }
 
 void settings_add_namespace(struct settings *s, size_t index, struct str name)
@@ -111,16 +141,17 @@ void settings_add_namespace(struct settings *s, size_t index, struct str name)
     struct ns *ns = &s->namespaces[index];
 
     CHECK(index < s->namespaces_count);
+    ns->settings = s;
     ns->index = index;
     ns->name = str_dup(name);
     if (name.len > 0)
         map_add(&s->namespaces_by_name, &ns->node, ns->name);
 }
 
-void settings_add_reason(struct settings *s, struct str option, struct str cause)
+void settings_add_reason(struct settings_reasons *reasons, struct str option, struct str cause)
 {
-    s->reasons = mem_realloc(s->reasons, (s->reasons_count + 1) * sizeof *s->reasons);
-    s->reasons[s->reasons_count++] = (struct settings_reason){str_dup(option), str_dup(cause)};
+    reasons->items = mem_realloc(reasons->items, (reasons->count + 1) * sizeof *reasons->items);
+    reasons->items[reasons->count++] = (struct settings_reason){str_dup(option), str_dup(cause)};
 }
 
 static bool lists_equal(const struct str_list *a, const struct str_list *b)

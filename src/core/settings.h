@@ -45,22 +45,36 @@ enum allow {
     ALLOW_HISTORY = 1 << ACTION_HISTORY,
 };
 
-/* Why a decision is what it is, computed by lua/perigee/rules.lua at load. */
+/* Why a decision is what it is, computed by lua/perigee/rules.lua. */
 struct settings_reason {
     struct str option; /* full path of the option that allowed it, or would allow it */
     struct str cause;  /* in words */
 };
+struct settings_reasons {
+    struct settings_reason *items;
+    size_t count;
+};
 
-/* One namespace. What rules.lua decided for every combination of `enum who` is cached here, so a
- * permission check is one byte. */
+/* The options of a channel: a namespace's, which the settings own, or what the hook channel_options
+ * computed for some channels of it. What rules.lua decided for every combination of `enum who` is
+ * cached here, so a permission check is one byte. */
 struct ns {
-    struct map_node node; /* in settings' map, by name */
-    struct str name;      /* empty: channel.without_namespace */
-    size_t index;         /* its row, also of the worker's hooks */
+    const struct settings *settings; /* whose namespace it is */
+    struct map_node node;            /* in settings' map, by name */
+    struct str name;                 /* empty: channel.without_namespace */
+    size_t index;                    /* the namespace's row, also of the worker's hooks */
     struct channel_options opt;
     struct settings_regex *regex;             /* opt.channel_regex compiled; NULL without one */
     uint8_t allow[WHO_COUNT];                 /* of enum allow */
-    uint32_t reason[ACTION_COUNT][WHO_COUNT]; /* index into settings' reasons */
+    uint32_t reason[ACTION_COUNT][WHO_COUNT]; /* index into computed's or settings' reasons */
+    struct ns_computed *computed;             /* NULL: owned by the settings */
+};
+
+/* Of a row that lives on its own: one worker's, counted by ns_ref and ns_unref. */
+struct ns_computed {
+    struct settings_reasons reasons;
+    uint32_t refs;
+    void (*gone)(struct ns *ns); /* the last reference is: ns_clear, and free it */
 };
 
 struct settings {
@@ -70,8 +84,7 @@ struct settings {
     struct ns *namespaces; /* row 0: channel.without_namespace */
     size_t namespaces_count;
     struct map namespaces_by_name;
-    struct settings_reason *reasons;
-    size_t reasons_count;
+    struct settings_reasons reasons;
     struct str source;    /* text of config.lua, for the workers; empty without a file */
     struct str path;      /* its path as it was given; empty without a file */
     uint64_t remote_hash; /* of what came from config_source (core/remote.h); 0: nothing */
@@ -86,16 +99,20 @@ void settings_unref(const struct settings *s); /* NULL is fine */
 /* The row of a namespace, NULL when there is none; the empty name is row 0. */
 const struct ns *settings_ns(const struct settings *s, struct str name);
 
+/* Keeps a row alive, and its settings. A computed one on its worker only. */
+const struct ns *ns_ref(const struct ns *ns);
+void ns_unref(const struct ns *ns); /* NULL is fine */
+/* Frees what a row owns. */
+void ns_clear(struct ns *ns);
+
 static inline bool settings_allows(const struct ns *ns, unsigned who, enum action action)
 {
     return ns->allow[who & (WHO_COUNT - 1)] & (1u << action);
 }
 
 /* For the log line of a refusal: the option to change, and the cause in words. */
-struct str settings_denied_option(const struct settings *s, const struct ns *ns, unsigned who,
-                                  enum action action);
-struct str settings_denied_cause(const struct settings *s, const struct ns *ns, unsigned who,
-                                 enum action action);
+struct str settings_denied_option(const struct ns *ns, unsigned who, enum action action);
+struct str settings_denied_cause(const struct ns *ns, unsigned who, enum action action);
 
 /* channel_regex: the syntax of POSIX extended expressions plus \d \w \s and (?:…), searched
  * anywhere in the text, bytewise. NULL: not a regular expression (or one with back-references). */
@@ -110,7 +127,7 @@ bool settings_regex_has_group(const struct settings_regex *regex, struct str nam
 
 /* Used while they are built, before anybody else sees them. The strings are copied. */
 void settings_add_namespace(struct settings *s, size_t index, struct str name);
-void settings_add_reason(struct settings *s, struct str option, struct str cause);
+void settings_add_reason(struct settings_reasons *reasons, struct str option, struct str cause);
 
 /* How the generated table describes a member. */
 enum setting_type {

@@ -6,6 +6,7 @@
 #include "codec/jwt.h"
 #include "script/embedded.h"
 #include "script/lua_json.h"
+#include "script/values.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -209,134 +210,6 @@ static void on_count(lua_State *L, lua_Debug *ar)
 
 /* --- the result into struct settings ---------------------------------------------------------- */
 
-static struct str str_at(lua_State *L, int index)
-{
-    size_t len;
-    const char *text = luaL_checklstring(L, index, &len);
-
-    return str_of(text, len);
-}
-
-static void fill_list(lua_State *L, struct str_list *list)
-{
-    size_t count = lua_rawlen(L, -1);
-
-    if (count == 0)
-        return;
-    list->items = mem_zalloc(count * sizeof *list->items);
-    list->count = count;
-    for (size_t i = 0; i < count; i++) {
-        lua_rawgeti(L, -1, (lua_Integer)i + 1);
-        list->items[i] = str_dup(str_at(L, -1));
-        lua_pop(L, 1);
-    }
-}
-
-static int64_t integer_field(lua_State *L, const char *name)
-{
-    int64_t value;
-
-    lua_getfield(L, -1, name);
-    value = luaL_checkinteger(L, -1);
-    lua_pop(L, 1);
-    return value;
-}
-
-static void fill_buckets(lua_State *L, struct rate_buckets *buckets)
-{
-    size_t count = MIN(lua_rawlen(L, -1), RATE_BUCKETS_MAX);
-
-    buckets->count = count;
-    for (size_t i = 0; i < count; i++) {
-        lua_rawgeti(L, -1, (lua_Integer)i + 1);
-        buckets->items[i].interval_ms = integer_field(L, "interval");
-        buckets->items[i].rate = integer_field(L, "rate");
-        lua_pop(L, 1);
-    }
-}
-
-/* The table of values is on top of the stack. */
-static void fill(lua_State *L, void *base, const struct setting_field *fields, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        void *member = (char *)base + fields[i].offset;
-
-        lua_getfield(L, -1, fields[i].path);
-        if (lua_isnil(L, -1))
-            luaL_error(L, "no value for %s", fields[i].path);
-        switch (fields[i].type) {
-        case SETTING_BOOL:
-            *(bool *)member = lua_toboolean(L, -1);
-            break;
-        case SETTING_INT:
-            *(int64_t *)member = luaL_checkinteger(L, -1);
-            break;
-        case SETTING_ENUM:
-            *(int *)member = (int)luaL_checkinteger(L, -1);
-            break;
-        case SETTING_STR:
-            *(struct str *)member = str_dup(str_at(L, -1));
-            break;
-        case SETTING_LIST:
-            fill_list(L, member);
-            break;
-        case SETTING_BUCKETS:
-            fill_buckets(L, member);
-            break;
-        }
-        lua_pop(L, 1);
-    }
-}
-
-/* The rules table of a namespace is on top: allow[64], and why[256] into the list of reasons. */
-static void fill_rules(lua_State *L, struct ns *ns)
-{
-    lua_getfield(L, -1, "allow");
-    lua_getfield(L, -2, "why");
-    for (size_t who = 0; who < WHO_COUNT; who++) {
-        lua_rawgeti(L, -2, (lua_Integer)who + 1);
-        ns->allow[who] = (uint8_t)luaL_checkinteger(L, -1);
-        lua_pop(L, 1);
-        for (size_t action = 0; action < ACTION_COUNT; action++) {
-            lua_rawgeti(L, -1, (lua_Integer)(who * ACTION_COUNT + action + 1));
-            ns->reason[action][who] = (uint32_t)(luaL_checkinteger(L, -1) - 1);
-            lua_pop(L, 1);
-        }
-    }
-    lua_pop(L, 2);
-}
-
-/* The list of reasons is on top. */
-static void fill_reasons(lua_State *L, struct settings *s)
-{
-    size_t count = lua_rawlen(L, -1);
-
-    for (size_t i = 0; i < count; i++) {
-        lua_rawgeti(L, -1, (lua_Integer)i + 1);
-        lua_getfield(L, -1, "option");
-        lua_getfield(L, -2, "cause");
-        settings_add_reason(s, str_at(L, -2), str_at(L, -1));
-        lua_pop(L, 3);
-    }
-}
-
-static void fill_namespace(lua_State *L, struct settings *s, size_t index)
-{
-    struct ns *ns = &s->namespaces[index];
-
-    lua_getfield(L, -1, "name");
-    settings_add_namespace(s, index, str_at(L, -1));
-    lua_pop(L, 1);
-    lua_getfield(L, -1, "values");
-    fill(L, &ns->opt, settings_channel_fields, settings_channel_fields_count);
-    lua_pop(L, 1);
-    lua_getfield(L, -1, "rules");
-    fill_rules(L, ns);
-    lua_pop(L, 1);
-    if (ns->opt.channel_regex.len > 0)
-        ns->regex = settings_regex_new(ns->opt.channel_regex);
-}
-
 static void fill_settings(lua_State *L, struct loading *loading)
 {
     size_t count;
@@ -347,15 +220,18 @@ static void fill_settings(lua_State *L, struct loading *loading)
     s = loading->settings = settings_new(count);
     for (size_t i = 0; i < count; i++) {
         lua_rawgeti(L, -1, (lua_Integer)i + 1);
-        fill_namespace(L, s, i);
+        lua_getfield(L, -1, "name");
+        settings_add_namespace(s, i, values_str(L, -1));
+        lua_pop(L, 1);
+        values_fill_ns(L, &s->namespaces[i]);
         lua_pop(L, 1);
     }
     lua_pop(L, 1);
     lua_getfield(L, -1, "reasons");
-    fill_reasons(L, s);
+    values_fill_reasons(L, &s->reasons);
     lua_pop(L, 1);
     lua_getfield(L, -1, "values");
-    fill(L, s, settings_fields, settings_fields_count);
+    values_fill(L, s, settings_fields, settings_fields_count);
     lua_pop(L, 1);
     s->remote_hash = loading->remote_hash;
     s->path = str_dup(str_from(loading->req->path));
@@ -440,7 +316,7 @@ static int run(lua_State *L)
 
         for (size_t i = 0; i < count; i++) {
             lua_rawgeti(L, -1, (lua_Integer)i + 1);
-            buf_add_str(loading->problems, str_at(L, -1));
+            buf_add_str(loading->problems, values_str(L, -1));
             buf_add_char(loading->problems, '\n');
             lua_pop(L, 1);
         }

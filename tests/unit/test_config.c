@@ -138,16 +138,16 @@ static void rules_are_cached_as_bits_with_their_reasons(void **state)
 
     assert_true(settings_allows(chat, 0, ACTION_SUBSCRIBE));
     assert_false(settings_allows(chat, WHO_ANONYMOUS, ACTION_SUBSCRIBE));
-    assert_str(settings_denied_option(s, chat, WHO_ANONYMOUS, ACTION_SUBSCRIBE),
+    assert_str(settings_denied_option(chat, WHO_ANONYMOUS, ACTION_SUBSCRIBE),
                "channel.namespaces.chat.allow_subscribe_for_anonymous");
     assert_false(settings_allows(chat, WHO_PRIVATE | WHO_INSECURE, ACTION_SUBSCRIBE));
-    assert_str(settings_denied_option(s, chat, WHO_PRIVATE, ACTION_SUBSCRIBE),
+    assert_str(settings_denied_option(chat, WHO_PRIVATE, ACTION_SUBSCRIBE),
                "channel.private_prefix");
     assert_false(settings_allows(chat, 0, ACTION_PUBLISH));
     assert_true(settings_allows(chat, WHO_SUBSCRIBED, ACTION_PUBLISH));
-    assert_true(settings_denied_cause(s, chat, 0, ACTION_PUBLISH).len > 0);
+    assert_true(settings_denied_cause(chat, 0, ACTION_PUBLISH).len > 0);
     assert_false(settings_allows(chat, WHO_SUBSCRIBED, ACTION_HISTORY));
-    assert_str(settings_denied_option(s, settings_ns(s, STR_NONE), 0, ACTION_HISTORY),
+    assert_str(settings_denied_option(settings_ns(s, STR_NONE), 0, ACTION_HISTORY),
                "channel.without_namespace.allow_history_for_client");
     assert_int_equal(s->namespaces[0].allow[0], 0);
     assert_int_equal(s->namespaces[0].allow[WHO_INSECURE],
