@@ -167,21 +167,29 @@ local function cache_and_delta(o, say)
   end
 end
 
-local function namespace(c, name)
-  local given = c.namespaces[name]
-  local options = c.complete(schema.channel_options, given)
-  local prefix = name == "" and "channel.without_namespace." or "channel.namespaces." .. name .. "."
-  local function say(option, message)
-    c.problem(given[option], prefix .. option, message)
-  end
-  history(options, say, c.values["channel.history_meta_ttl"])
+---The options of one channel, complete. say(option, message) is told each problem.
+---@param options table<string, any>
+---@param meta_default integer  channel.history_meta_ttl
+---@param regex_ok fun(text: string): boolean
+---@param say fun(option: string, message: string)
+function M.channel(options, meta_default, regex_ok, say)
+  history(options, say, meta_default)
   cache_and_delta(options, say)
   if options.force_push_join_leave and not options.join_leave then
     say("force_push_join_leave", "needs join_leave = true")
   end
-  if options.channel_regex ~= "" and not c.regex_ok(options.channel_regex) then
+  if options.channel_regex ~= "" and not regex_ok(options.channel_regex) then
     say("channel_regex", "is not a regular expression")
   end
+end
+
+local function namespace(c, name)
+  local given = c.namespaces[name]
+  local options = c.complete(schema.channel_options, given)
+  local prefix = name == "" and "channel.without_namespace." or "channel.namespaces." .. name .. "."
+  M.channel(options, c.values["channel.history_meta_ttl"], c.regex_ok, function(option, message)
+    c.problem(given[option], prefix .. option, message)
+  end)
 end
 
 ---@param c perigee.CheckRequest

@@ -567,8 +567,10 @@ function M.load(request)
   local rules, message = permissions.rules(sources(loading))
   for i, name in ipairs(rules and names or {}) do -- "" sorts first: row 0
     local values = complete(schema.channel_options, loading.namespaces[name])
-    local prefix = name == "" and WITHOUT or NAMESPACES .. "." .. name
-    local ok, decisions = pcall(permissions.decide, rules, prefix, values, reasons)
+    local function path_of(option)
+      return (name == "" and WITHOUT or NAMESPACES .. "." .. name) .. "." .. option
+    end
+    local ok, decisions = pcall(permissions.decide, rules, path_of, values, reasons)
     if not ok then
       message = decisions
     end

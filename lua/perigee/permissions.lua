@@ -66,11 +66,11 @@ function M.reasons()
 end
 
 ---@param module { explain: function }  the rules
----@param prefix string                 of the path of a channel option, for reasons
+---@param path_of fun(option: string): string  where a channel option stands, for reasons
 ---@param values table<string, any>     complete channel options
 ---@param reasons perigee.Reasons
 ---@return { allow: integer[], why: integer[] }
-function M.decide(module, prefix, values, reasons)
+function M.decide(module, path_of, values, reasons)
   local allow, why = {}, {}
   for bits = 0, (1 << #rules.BITS) - 1 do
     local who = rules.who(bits)
@@ -79,7 +79,7 @@ function M.decide(module, prefix, values, reasons)
       local allowed, option, cause = module.explain(values, who, action)
       option = tostring(option or "")
       if CHANNEL[option] then
-        option = prefix .. "." .. option
+        option = path_of(option)
       end
       allowed_bits = allowed_bits | (allowed and 1 << (i - 1) or 0)
       why[#why + 1] = reasons.index(option, tostring(cause or ""))

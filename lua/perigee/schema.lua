@@ -298,6 +298,10 @@ option("channel.history_meta_ttl", "duration", "720h",
   "Default of the channel option of the same name.", { min = 1 })
 option("channel.publication_data_format", "enum", "", "Default of the channel option of the same name.",
   { values = { "", "json", "json_object", "binary" } })
+option("channel.options_cache_size", "int", 10000,
+  "Channels whose result of the hook `channel_options` each worker remembers; the least recently used are forgotten.",
+  { min = 1, max = 10000000 })
+option("channel.options_cache_ttl", "duration", 0, "How long it is remembered; 0: until the next reload.")
 option("channel.vacated_event_delay", "duration", "5s",
   "How long a channel must stay empty before the hook `vacated` hears of it; who comes back meanwhile is told to no hook.")
 
@@ -388,8 +392,7 @@ M.hooks = {
   { name = "disconnect", namespace = false, doc = "`disconnect(client, reason)`: a session ended." },
   { name = "occupied", namespace = true, doc = "`occupied(channel)`: the first subscriber came." },
   { name = "vacated", namespace = true, doc = "`vacated(channel)`: the last subscriber left." },
-  { name = "channel_options", namespace = true, doc = "`channel_options(channel)`: options computed per channel.",
-    later = true },
+  { name = "channel_options", namespace = true, doc = "`channel_options(channel)`: options computed per channel." },
   { name = "start", namespace = false, doc = "`start()`: a worker's Lua state starts." },
   { name = "stop", namespace = false, doc = "`stop()`: it ends." },
   { name = "reload", namespace = false, doc = "`reload()`: it has replaced the one of the old configuration." },

@@ -2,9 +2,10 @@
 
 #include "api/spec.h"
 #include "base/check.h"
+#include "bind/bind_reply.h"
 #include "codec/json.h"
-#include "core/channel.h"
-#include "script/script.h"
+#include "script/channel_options.h"
+#include "script/values.h"
 
 #include <lauxlib.h>
 
@@ -15,14 +16,36 @@ static const char *const data_formats[] = {
     [CHANNEL_PUBLICATION_DATA_FORMAT_BINARY] = "binary",
 };
 
-/* A namespace's options as Lua sees them: flags and numbers by name (durations in milliseconds),
- * and the row's number in [1] for the functions that take such a table. */
-static void push_options(lua_State *L, const struct settings *s, const struct ns *ns)
+/* Registry keys: the tables of options by row, for as long as somebody has one. */
+static const char options_key;
+
+static int row_gc(lua_State *L)
+{
+    const struct ns **row = lua_touserdata(L, 1);
+
+    ns_unref(*row);
+    *row = NULL;
+    return 0;
+}
+
+/* What stands in [1] of a table of options: the row, held. */
+static void push_row(lua_State *L, const struct ns *ns)
+{
+    const struct ns **row = lua_newuserdatauv(L, sizeof *row, 0);
+
+    *row = NULL;
+    luaL_setmetatable(L, BIND_ROW_NAME);
+    *row = ns_ref(ns);
+}
+
+/* A channel's options as Lua sees them: flags and numbers by name (durations in milliseconds), and
+ * the row in [1] for the functions that take such a table. */
+static void push_options(lua_State *L, const struct ns *ns)
 {
     int format = ns->opt.publication_data_format;
 
     lua_newtable(L);
-    lua_pushinteger(L, (lua_Integer)ns->index);
+    push_row(L, ns);
     lua_rawseti(L, -2, 1);
     for (size_t i = 0; i < settings_channel_fields_count; i++) {
         const struct setting_field *field = &settings_channel_fields[i];
@@ -37,27 +60,79 @@ static void push_options(lua_State *L, const struct settings *s, const struct ns
         lua_setfield(L, -2, field->path);
     }
     if (format == CHANNEL_PUBLICATION_DATA_FORMAT_NONE)
-        format = s->channel_publication_data_format;
+        format = ns->settings->channel_publication_data_format;
     CHECK(format >= 0 && format < (int)ARRAY_LEN(data_formats));
     lua_pushstring(L, data_formats[format]);
     lua_setfield(L, -2, "publication_data_format");
 }
 
-/* namespace(channel) → options, or nil when there is no such namespace. */
-static int core_namespace(lua_State *L)
+/* Pushes the one table of a row. */
+static void push_shared(lua_State *L, const struct ns *ns)
 {
-    const struct settings *s = script_settings(script_of(L));
-    struct channel_parts parts;
-    size_t len;
-    const char *name = luaL_checklstring(L, 1, &len);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &options_key);
+    if (lua_rawgetp(L, -1, ns) != LUA_TTABLE) {
+        lua_pop(L, 1);
+        push_options(L, ns);
+        lua_pushvalue(L, -1);
+        lua_rawsetp(L, -3, ns);
+        if (!ns->computed) { /* there are few, and they are always wanted again */
+            lua_pushvalue(L, -1);
+            luaL_ref(L, LUA_REGISTRYINDEX);
+        }
+    }
+    lua_remove(L, -2);
+}
 
-    if (channel_resolve(s, str_of(name, len), &parts) != OK)
-        return 0;
-    if (lua_rawgeti(L, lua_upvalueindex(1), (lua_Integer)parts.ns->index + 1) == LUA_TTABLE)
+static int push_answer(lua_State *L, enum err err, const struct channel_parts *parts,
+                       const struct hook_verdict *refused)
+{
+    switch (err) {
+    case OK:
+        push_shared(L, parts->ns);
         return 1;
-    push_options(L, s, parts.ns);
-    lua_pushvalue(L, -1);
-    lua_rawseti(L, lua_upvalueindex(1), (lua_Integer)parts.ns->index + 1);
+    case ERR_NOT_FOUND:
+        return bind_push_error(L, API_UNKNOWN_CHANNEL, STR_NONE);
+    case ERR_DENIED:
+        return bind_push_error(L, refused->code, refused->message);
+    default: /* the name is too long */
+        return bind_push_error(L, API_BAD_REQUEST, STR_NONE);
+    }
+}
+
+static void on_options(void *arg, enum err err, const struct channel_parts *parts,
+                       const struct hook_verdict *refused)
+{
+    struct script_wait *wait = arg;
+
+    script_wake(wait, push_answer(script_wait_state(wait), err, parts, refused));
+}
+
+/* options(channel) → options; or nil, an error code and maybe a message. Waits where the hook
+ * channel_options has to be asked. */
+static int core_options(lua_State *L)
+{
+    struct script *s = script_of(L);
+    const struct settings *settings = script_settings(s);
+    struct str channel = values_str(L, 1);
+    struct channel_parts parts;
+    struct hook_verdict refused;
+    enum err err = channel_options_find(s, settings, channel, &parts, &refused);
+    struct script_wait *wait;
+
+    if (err != ERR_BUSY)
+        return push_answer(L, err, &parts, &refused);
+    wait = script_wait_begin(L, "a server call");
+    channel_options_get(s, settings, L, channel, on_options, wait);
+    return script_wait_end(L, wait);
+}
+
+/* has_namespace(channel) */
+static int core_has_namespace(lua_State *L)
+{
+    struct channel_parts parts;
+
+    lua_pushboolean(L,
+                    channel_resolve(script_settings(script_of(L)), values_str(L, 1), &parts) == OK);
     return 1;
 }
 
@@ -85,15 +160,24 @@ static int core_is_json_object(lua_State *L)
 void bind_core_push(lua_State *L)
 {
     static const luaL_Reg functions[] = {
+        {"options", core_options},
+        {"has_namespace", core_has_namespace},
         {"is_json", core_is_json},
         {"is_json_object", core_is_json_object},
         {NULL, NULL},
     };
 
+    luaL_newmetatable(L, BIND_ROW_NAME);
+    lua_pushcfunction(L, row_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
+    lua_newtable(L); /* a table goes before its row does, so a row that is new finds none */
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "v");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &options_key);
     luaL_newlib(L, functions);
-    lua_newtable(L); /* options by row, filled on first use */
-    lua_pushcclosure(L, core_namespace, 1);
-    lua_setfield(L, -2, "namespace");
     bind_publish_open(L);
     bind_read_open(L);
     bind_order_open(L);

@@ -233,12 +233,13 @@ static struct gather_slot *to_slot(lua_State *L)
     return &g->slots[index - 1];
 }
 
-/* answers:fail(i, code): this one is refused. */
+/* answers:fail(i, code[, message]): this one is refused. */
 static int gather_fail(lua_State *L)
 {
     struct gather_slot *slot = to_slot(L);
 
     slot->code = (uint32_t)luaL_checkinteger(L, 3);
+    slot->message = str_dup(bind_to_str(L, 4));
     slot->gather = to_gather(L);
     return 0;
 }

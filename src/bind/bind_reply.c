@@ -16,17 +16,14 @@ struct str bind_to_str(lua_State *L, int index)
 
 const struct ns *bind_to_ns(lua_State *L, int index)
 {
-    const struct settings *s = script_settings(script_of(L));
-    lua_Integer row;
-    int is_integer;
+    const struct ns **row;
 
     luaL_checktype(L, index, LUA_TTABLE);
     lua_rawgeti(L, index, 1);
-    row = lua_tointegerx(L, -1, &is_integer);
-    luaL_argcheck(L, is_integer && row >= 0 && (size_t)row < s->namespaces_count, index,
-                  "not the options of a namespace");
+    row = luaL_testudata(L, -1, BIND_ROW_NAME);
+    luaL_argcheck(L, row && *row, index, "not the options of a channel");
     lua_pop(L, 1);
-    return &s->namespaces[row];
+    return *row;
 }
 
 struct core *bind_core(lua_State *L)

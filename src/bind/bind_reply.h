@@ -9,11 +9,12 @@
 #include "core/settings.h"
 #include "script/script.h"
 
+#define BIND_ROW_NAME "perigee.row"
 #define BIND_RESULT_MAX (256u << 20) /* of one list; what Lua may hold is limited on its own */
 
 /* The string at index, empty when there is none; borrowed from the stack. */
 struct str bind_to_str(lua_State *L, int index);
-/* The row of an options table that core.namespace made. Raises. */
+/* The row of an options table that core.options made; the table holds it. Raises. */
 const struct ns *bind_to_ns(lua_State *L, int index);
 struct core *bind_core(lua_State *L);
 

@@ -59,6 +59,7 @@ struct client {
     uint16_t waiting; /* commands */
     uint8_t state;
     bool blocked;       /* a command waits to begin, and is to be read again */
+    bool counted;       /* it has passed the rate limits already */
     bool running;       /* inside its command loop */
     bool paused;        /* the transport was told to stop reading */
     bool refreshing;    /* the refresh hook was asked */
@@ -75,6 +76,7 @@ struct clients {
     struct buf scratch;      /* one encoding at a time */
     struct list unconnected; /* clients without a user yet, by hub.in_user */
     struct list closing;     /* struct client_end */
+    struct list orderings;   /* orders that wait (control.c) */
     struct turn_task close_task;
     struct limits *limits;
     struct auth *auth; /* keys of tokens (client/auth.h) */

@@ -57,6 +57,7 @@ struct clients *clients_new(struct core *core)
     cs->scratch = BUF_INIT(SCRATCH_BYTES_MAX);
     list_init(&cs->unconnected);
     list_init(&cs->closing);
+    list_init(&cs->orderings);
     list_init(&cs->close_task.in_turn);
     cs->close_task.run = client_run_closing;
     cs->limits = limits_new(core);

@@ -13,10 +13,7 @@ static void free_connecting(struct connecting *c)
 {
     struct client *cl = c->cl;
 
-    for (size_t i = 0; i < c->channel_count; i++) {
-        for (size_t k = 0; k < c->channels[i].publication_count; k++)
-            publication_unref(c->channels[i].publications[k]);
-    }
+    connecting_free(c);
     if (cl->hub.outbox == &c->held)
         cl->hub.outbox = NULL; /* the client is ending */
     outbox_deinit(&c->held);
@@ -145,24 +142,47 @@ static bool user_fits(struct connecting *c)
     return true;
 }
 
-/* Nobody stands in the way any more: limits, then channels. */
-static void proceed(struct connecting *c)
+static bool too_many_channels(const struct connecting *c)
+{
+    int64_t max = c->settings->client_channel_limit;
+
+    return max >= 0 && (int64_t)c->channel_count > max;
+}
+
+static void fail_too_many(struct connecting *c)
+{
+    fail_disconnect(c, DISCONNECT_CHANNEL_LIMIT,
+                    &(struct refusal){.cause = "too many server-side channels",
+                                      .option = STR("client.channel_limit")});
+}
+
+/* A channel that the token or the connect hook names may not be used. */
+static void fail_options(struct connecting *c)
+{
+    if (c->err == ERR_DENIED) { /* says the hook channel_options */
+        make_unusable(c);
+        command_refuse_verdict(c->cl, c->id, STR_NONE, &c->refused);
+        free_connecting(c);
+    } else if (c->err == ERR_LIMIT) {
+        fail_error(c, ERROR_BAD_REQUEST,
+                   &(struct refusal){.cause = "the name of a server-side channel is too long",
+                                     .option = STR("channel.max_length")});
+    } else {
+        fail_channels(c, c->err);
+    }
+}
+
+/* Who it is and what its channels are is settled: limits, then the subscriptions. */
+static void on_resolved(struct connecting *c)
 {
     struct client *cl = c->cl;
-    int64_t channels_max = c->settings->client_channel_limit;
-    enum err err;
 
-    list_del(&cl->hub.in_user); /* of the unconnected */
-    hub_add_client(cl->core->hub, &cl->hub, c->user);
-    err = c->by_hook || c->by_proxy ? OK : connecting_add_wishes(c);
-    if (err != OK) {
-        fail_disconnect(c, DISCONNECT_BAD_REQUEST,
-                        &(struct refusal){.cause = "the client asks for an unknown namespace",
-                                          .option = STR("channel.namespaces")});
-    } else if (channels_max >= 0 && (int64_t)c->channel_count > channels_max) {
-        fail_disconnect(c, DISCONNECT_CHANNEL_LIMIT,
-                        &(struct refusal){.cause = "too many server-side channels",
-                                          .option = STR("client.channel_limit")});
+    if (client_is_closing(cl)) {
+        free_connecting(c);
+    } else if (c->err != OK) {
+        fail_options(c);
+    } else if (too_many_channels(c)) {
+        fail_too_many(c);
     } else if (!user_fits(c)) {
         fail_disconnect(c, DISCONNECT_CONNECTION_LIMIT,
                         &(struct refusal){.cause = "the user has too many connections",
@@ -177,6 +197,26 @@ static void proceed(struct connecting *c)
         cl->hub.outbox = &c->held;
         connecting_subscribe(c, on_subscribed_all);
     }
+}
+
+/* Nobody stands in the way any more. */
+static void proceed(struct connecting *c)
+{
+    struct client *cl = c->cl;
+    bool asks = hook_is_set_anywhere(cl->core->script, HOOK_CHANNEL_OPTIONS);
+    enum err err;
+
+    list_del(&cl->hub.in_user); /* of the unconnected */
+    hub_add_client(cl->core->hub, &cl->hub, c->user);
+    err = c->by_hook || c->by_proxy ? OK : connecting_add_wishes(c);
+    if (err != OK)
+        fail_disconnect(c, DISCONNECT_BAD_REQUEST,
+                        &(struct refusal){.cause = "the client asks for an unknown namespace",
+                                          .option = STR("channel.namespaces")});
+    else if (asks && too_many_channels(c)) /* a hook is not asked for more than may be entered */
+        fail_too_many(c);
+    else
+        connecting_resolve(c, on_resolved);
 }
 
 /* --- the personal channel --------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 #include "client/auth.h"
 #include "client/command.h"
 #include "client/subscribe.h"
+#include "script/channel_options.h"
 
 static void expired(struct client *cl, uint32_t id, struct str channel)
 {
@@ -21,19 +22,28 @@ static bool has_token(struct client *cl, const struct wire_refresh_request *r)
     return false;
 }
 
+/* The rules count only where the channel's options are at hand. */
+static bool may_stay(const struct client *cl, struct str channel)
+{
+    struct channel_parts parts;
+    struct hook_verdict refused;
+    enum err err =
+        channel_options_find(cl->core->script, cl->core->settings, channel, &parts, &refused);
+
+    if (err == ERR_BUSY)
+        return caps_for(cl->caps, channel) & ALLOW_SUBSCRIBE;
+    return err == OK &&
+           client_may(cl, parts.ns, client_who(cl, &parts, channel), ACTION_SUBSCRIBE, channel);
+}
+
 /* A subscription that only the old capabilities allowed, or NULL. */
 static struct subscription *lost_by_caps(const struct client *cl)
 {
-    for (struct subscription *sub = cl->hub.subs; sub; sub = sub->next_of_client) {
-        struct str channel = hub_channel_name(sub);
-        struct channel_parts parts;
+    struct subscription *sub = cl->hub.subs;
 
-        if (sub->flags & SUB_BY_CAPS &&
-            (channel_resolve(cl->core->settings, channel, &parts) != OK ||
-             !client_may(cl, parts.ns, client_who(cl, &parts, channel), ACTION_SUBSCRIBE, channel)))
-            return sub;
-    }
-    return NULL;
+    while (sub && (!(sub->flags & SUB_BY_CAPS) || may_stay(cl, hub_channel_name(sub))))
+        sub = sub->next_of_client;
+    return sub;
 }
 
 /* Each leave runs a hook, which may change the list: so it is searched anew. */

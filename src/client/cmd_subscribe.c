@@ -21,13 +21,6 @@ struct asking {
     char text[];
 };
 
-static void refuse(struct client *cl, uint32_t id, enum client_error code, struct str channel,
-                   const char *cause, struct str option)
-{
-    command_refuse(cl, id, code,
-                   &(struct refusal){.cause = cause, .option = option, .channel = channel});
-}
-
 /* --- the answer of the home ------------------------------------------------------------------- */
 
 static void answer(struct pending *p, const struct subscribe_plan *plan,
@@ -55,8 +48,8 @@ static void on_subscribed(void *arg, enum err err, const struct subscribe_plan *
     else if (err == OK)
         answer(p, plan, got);
     else if (err == ERR_EXPIRED)
-        refuse(p->cl, p->id, ERROR_UNRECOVERABLE_POSITION, plan->channel,
-               "the position cannot be recovered", STR("history_size"));
+        command_refuse_because(p->cl, p->id, ERROR_UNRECOVERABLE_POSITION, plan->channel,
+                               "the position cannot be recovered", STR("history_size"));
     else
         command_disconnect(
             p->cl, DISCONNECT_SERVER_ERROR,
@@ -73,13 +66,13 @@ static bool start(struct pending *p, struct asking *a)
     struct subscribe_plan *plan = &a->plan;
 
     if (plan->expire_at > 0 && plan->expire_at <= clock_wall_ms() / 1000) {
-        refuse(p->cl, p->id, ERROR_EXPIRED, plan->channel, "the subscription's expiry has passed",
-               STR_NONE);
+        command_refuse_because(p->cl, p->id, ERROR_EXPIRED, plan->channel,
+                               "the subscription's expiry has passed", STR_NONE);
         return false;
     }
     if (a->filter_fault) {
-        refuse(p->cl, p->id, ERROR_BAD_REQUEST, plan->channel, a->filter_fault,
-               STR("allow_tags_filter"));
+        command_refuse_because(p->cl, p->id, ERROR_BAD_REQUEST, plan->channel, a->filter_fault,
+                               STR("allow_tags_filter"));
         return false;
     }
     subscribe_decide(p->cl, plan, a->who | WHO_SUBSCRIBED, &a->wish);
@@ -129,8 +122,8 @@ static void on_hook(void *arg, const struct hook_verdict *v)
             started = start(p, a);
             break;
         case VERDICT_REFUSE:
-            refuse(p->cl, p->id, ERROR_PERMISSION_DENIED, a->plan.channel, "the hook said no",
-                   STR("hooks.subscribe"));
+            command_refuse_because(p->cl, p->id, ERROR_PERMISSION_DENIED, a->plan.channel,
+                                   "the hook said no", STR("hooks.subscribe"));
             break;
         case VERDICT_ERROR:
         case VERDICT_DISCONNECT:
@@ -156,16 +149,17 @@ static bool check_token(struct client *cl, uint32_t id, const struct wire_subscr
     enum err err = auth_subscription_token(cl, r->token, &claims);
 
     if (err == ERR_BUSY) {
-        refuse(cl, id, ERROR_INTERNAL, r->channel, "the key of the token cannot be fetched",
-               STR("jwks_public_endpoint"));
+        command_refuse_because(cl, id, ERROR_INTERNAL, r->channel,
+                               "the key of the token cannot be fetched",
+                               STR("jwks_public_endpoint"));
         return false;
     }
     if (err != OK) {
-        refuse(cl, id, err == ERR_EXPIRED ? ERROR_TOKEN_EXPIRED : ERROR_PERMISSION_DENIED,
-               r->channel,
-               err == ERR_EXPIRED ? "the subscription token has expired"
-                                  : "the subscription token is not valid",
-               STR("client.token"));
+        command_refuse_because(
+            cl, id, err == ERR_EXPIRED ? ERROR_TOKEN_EXPIRED : ERROR_PERMISSION_DENIED, r->channel,
+            err == ERR_EXPIRED ? "the subscription token has expired"
+                               : "the subscription token is not valid",
+            STR("client.token"));
         return false;
     }
     if (!str_eq(claims.channel, r->channel) || !str_eq(claims.user, client_user(cl)) ||
@@ -208,25 +202,26 @@ static bool check_request(struct client *cl, uint32_t id, const struct wire_subs
         return false;
     }
     if ((int64_t)r->channel.len > max) {
-        refuse(cl, id, ERROR_BAD_REQUEST, STR_NONE, "the channel's name is too long",
-               STR("channel.max_length"));
+        command_refuse_because(cl, id, ERROR_BAD_REQUEST, STR_NONE,
+                               "the channel's name is too long", STR("channel.max_length"));
         return false;
     }
     err = subscribe_claim(cl, r->channel, claim);
     if (err != OK) {
         bool exists = err == ERR_EXISTS;
 
-        refuse(cl, id, exists ? ERROR_ALREADY_SUBSCRIBED : ERROR_LIMIT_EXCEEDED, r->channel,
-               exists ? "subscribed already, or about to be"
-                      : "the connection has too many channels",
-               exists ? STR_NONE : STR("client.channel_limit"));
+        command_refuse_because(
+            cl, id, exists ? ERROR_ALREADY_SUBSCRIBED : ERROR_LIMIT_EXCEEDED, r->channel,
+            exists ? "subscribed already, or about to be"
+                   : "the connection has too many channels",
+            exists ? STR_NONE : STR("client.channel_limit"));
         return false;
     }
     if (command_channel(cl, id, r->channel, parts)) {
         if (r->type == 0)
             return true;
-        refuse(cl, id, r->type == 4 ? ERROR_NOT_AVAILABLE : ERROR_PERMISSION_DENIED, r->channel,
-               "the namespace has no such subscription type", STR_NONE);
+        command_refuse_because(cl, id, r->type == 4 ? ERROR_NOT_AVAILABLE : ERROR_PERMISSION_DENIED,
+                               r->channel, "the namespace has no such subscription type", STR_NONE);
     }
     subscribe_give_up(*claim);
     return false;

@@ -1,7 +1,9 @@
 #include "client/command.h"
 
+#include "base/check.h"
 #include "base/mem.h"
 #include "client/auth.h"
+#include "script/channel_options.h"
 
 static command_fn *const handlers[METHOD_COUNT] = {
     [METHOD_CONNECT] = cmd_connect,
@@ -69,6 +71,59 @@ static bool may_begin(struct client *cl, enum method method, const struct wire_c
     return false;
 }
 
+/* The channel whose options a command needs, or nothing. */
+static struct str channel_of(enum method method, const struct wire_command *command)
+{
+    switch (method) {
+    case METHOD_SUBSCRIBE:
+        return command->subscribe->channel;
+    case METHOD_PUBLISH:
+        return command->publish->channel;
+    case METHOD_PRESENCE:
+        return command->presence->channel;
+    case METHOD_PRESENCE_STATS:
+        return command->presence_stats->channel;
+    case METHOD_HISTORY:
+        return command->history->channel;
+    default:
+        return STR_NONE;
+    }
+}
+
+static void on_options(void *arg, enum err err, const struct channel_parts *parts,
+                       const struct hook_verdict *refused)
+{
+    client_begin(arg); /* now command_channel finds what there is to know */
+}
+
+/* A channel whose options are not known yet keeps its command from beginning. False: it waits. */
+static bool options_known(struct client *cl, struct str channel)
+{
+    struct core *core = cl->core;
+    struct channel_parts parts;
+    struct hook_verdict refused;
+
+    if (channel.len == 0 ||
+        channel_options_find(core->script, core->settings, channel, &parts, &refused) != ERR_BUSY)
+        return true;
+    client_wait_to_begin(cl);
+    channel_options_get(core->script, core->settings, NULL, channel, on_options, cl);
+    return false;
+}
+
+/* Runs it, unless it is over a limit or has to wait for its channel's options first. */
+static void run_in_time(struct client *cl, enum method method, const struct wire_command *command)
+{
+    if (!cl->counted && 
+        !limit_take(clients_of(cl)->limits, &cl->limit, client_user(cl), method)) {
+        refuse_limited(cl, command);
+        return;
+    }
+    cl->counted = !options_known(cl, channel_of(method, command));
+    if (!cl->counted)
+        handlers[method](cl, command);
+}
+
 void command_run(struct client *cl, const struct wire_command *command)
 {
     enum method method = wire_command_method(command);
@@ -87,12 +142,8 @@ void command_run(struct client *cl, const struct wire_command *command)
         refuse_early(cl, "a second connect command");
     else if (handlers[method] == NULL)
         refuse_early(cl, "an unknown command");
-    else if (!may_begin(cl, method, command))
-        return;
-    else if (!limit_take(clients_of(cl)->limits, &cl->limit, client_user(cl), method))
-        refuse_limited(cl, command);
-    else
-        handlers[method](cl, command);
+    else if (may_begin(cl, method, command))
+        run_in_time(cl, method, command);
 }
 
 /* --- refusing --------------------------------------------------------------------------------- */
@@ -104,6 +155,13 @@ void command_refuse(struct client *cl, uint32_t id, enum client_error code,
 
     client_log_refusal(cl, code, why);
     client_reply_error(cl, id, &error);
+}
+
+void command_refuse_because(struct client *cl, uint32_t id, enum client_error code,
+                            struct str channel, const char *cause, struct str option)
+{
+    command_refuse(cl, id, code,
+                   &(struct refusal){.cause = cause, .option = option, .channel = channel});
 }
 
 void command_disconnect(struct client *cl, enum disconnect code, const struct refusal *why)
@@ -129,30 +187,47 @@ void command_refuse_verdict(struct client *cl, uint32_t id, struct str channel,
 
 /* --- what channel commands have in common ----------------------------------------------------- */
 
+/* What the hook channel_options said instead of options. */
+static void refuse_options(struct client *cl, uint32_t id, struct str channel,
+                           const struct hook_verdict *v)
+{
+    struct refusal why = {.cause = v->failed ? "a hook failed" : "a hook said so",
+                          .option = STR("hooks.channel_options"),
+                          .channel = channel};
+    struct wire_error error = {.code = v->code, .message = v->message, .temporary = v->temporary};
+
+    client_log_refusal(cl, v->code, &why);
+    client_reply_error(cl, id, &error);
+}
+
 bool command_channel(struct client *cl, uint32_t id, struct str channel,
                      struct channel_parts *parts)
 {
     const struct settings *s = cl->core->settings;
+    struct hook_verdict refused;
+    enum err err;
 
     if (channel.len == 0) {
         refuse_early(cl, "the channel is missing");
         return false;
     }
-    if (channel_resolve(s, channel, parts) != OK) {
-        command_refuse(cl, id, ERROR_UNKNOWN_CHANNEL,
-                       &(struct refusal){.cause = "the channel's namespace is not configured",
-                                         .option = STR("channel.namespaces"),
-                                         .channel = channel});
-        return false;
-    }
-    if (!channel_name_valid(s, channel, parts)) {
-        command_refuse(cl, id, ERROR_BAD_REQUEST,
-                       &(struct refusal){.cause = "the channel's name is not allowed",
-                                         .option = STR("channel_regex"),
-                                         .channel = channel});
-        return false;
-    }
-    return true;
+    err = channel_options_find(cl->core->script, s, channel, parts, &refused);
+    CHECK(err != ERR_BUSY); /* command_run has seen to it */
+    if (err == ERR_NOT_FOUND)
+        command_refuse_because(cl, id, ERROR_UNKNOWN_CHANNEL, channel,
+                               "the channel's namespace is not configured",
+                               STR("channel.namespaces"));
+    else if (err == ERR_LIMIT)
+        command_refuse_because(cl, id, ERROR_BAD_REQUEST, STR_NONE,
+                               "the channel's name is too long", STR("channel.max_length"));
+    else if (err != OK)
+        refuse_options(cl, id, channel, &refused);
+    else if (!channel_name_valid(s, channel, parts))
+        command_refuse_because(cl, id, ERROR_BAD_REQUEST, channel,
+                               "the channel's name is not allowed", STR("channel_regex"));
+    else
+        return true;
+    return false;
 }
 
 bool command_allowed(struct client *cl, uint32_t id, struct str channel,

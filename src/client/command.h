@@ -19,12 +19,14 @@ bool cmd_unsubscribe_may_begin(struct client *cl, struct str channel);
 /* Answers command `id` with an error, and logs why. */
 void command_refuse(struct client *cl, uint32_t id, enum client_error code,
                     const struct refusal *why);
+void command_refuse_because(struct client *cl, uint32_t id, enum client_error code,
+                            struct str channel, const char *cause, struct str option);
 /* The same with a disconnect. */
 void command_disconnect(struct client *cl, enum disconnect code, const struct refusal *why);
 /* What a hook decided against the client: its error or disconnect, told and logged. */
 void command_refuse_verdict(struct client *cl, uint32_t id, struct str channel,
                             const struct hook_verdict *v);
-/* Resolves the namespace and checks the name; false: answered already. */
+/* Finds the channel's options and checks its name; false: answered already. */
 bool command_channel(struct client *cl, uint32_t id, struct str channel,
                      struct channel_parts *parts);
 /* Permission for action in channel; false: answered already. */

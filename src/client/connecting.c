@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "codec/base64.h"
 #include "codec/json.h"
+#include "script/channel_options.h"
 
 /* --- collecting ------------------------------------------------------------------------------- */
 
@@ -79,7 +80,6 @@ enum err connecting_add(struct connecting *c, struct str channel, struct str opt
     ch = append(c);
     *ch = (struct connecting_channel){.connecting = c};
     ch->plan.channel = arena_dup(&c->arena, channel);
-    ch->plan.ns = parts.ns;
     ch->plan.flags = flags | SUB_SERVER_SIDE;
     return read_options(&c->arena, arena_dup(&c->arena, options), ch);
 }
@@ -98,11 +98,28 @@ enum err connecting_add_object(struct connecting *c, struct str subs, uint32_t f
     return err == ERR_NOT_FOUND ? OK : err;
 }
 
+enum err connecting_add_wishes(struct connecting *c)
+{
+    for (size_t i = 0; i < c->request->subs.count; i++) {
+        struct str channel = c->request->subs.ptr[i].key;
+
+        if (find(c, channel))
+            continue;
+        if (connecting_add(c, channel, STR_NONE, 0) != OK)
+            return ERR_NOT_FOUND;
+        c->channels[c->channel_count - 1].wished = true;
+    }
+    return OK;
+}
+
+/* --- resolving -------------------------------------------------------------------------------- */
+
 /* Could the client subscribe to it by a command without a token? */
-static bool wish_granted(struct connecting *c, struct str channel,
+static bool wish_granted(struct connecting *c, const struct connecting_channel *ch,
                          const struct channel_parts *parts)
 {
     struct script *script = c->cl->core->script;
+    struct str channel = ch->plan.channel;
 
     if (!channel_name_valid(c->settings, channel, parts))
         return false;
@@ -112,20 +129,73 @@ static bool wish_granted(struct connecting *c, struct str channel,
                       channel);
 }
 
-enum err connecting_add_wishes(struct connecting *c)
+static void keep_refusal(struct connecting *c, enum err err, const struct hook_verdict *refused)
 {
-    for (size_t i = 0; i < c->request->subs.count; i++) {
-        struct str channel = c->request->subs.ptr[i].key;
-        struct channel_parts parts;
-
-        if (find(c, channel))
-            continue;
-        if (channel.len == 0 || channel_resolve(c->settings, channel, &parts) != OK)
-            return ERR_NOT_FOUND;
-        if (wish_granted(c, channel, &parts) && connecting_add(c, channel, STR_NONE, 0) != OK)
-            return ERR_NOT_FOUND;
+    if (c->err != OK)
+        return;
+    c->err = err;
+    if (err == ERR_DENIED) {
+        c->refused = *refused;
+        c->refused.message = arena_dup(&c->arena, refused->message);
     }
-    return OK;
+}
+
+static void drop_wishes(struct connecting *c)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < c->channel_count; i++) {
+        if (c->channels[i].parts.ns)
+            c->channels[kept++] = c->channels[i];
+    }
+    c->channel_count = kept;
+}
+
+static void resolved(struct connecting *c)
+{
+    if (--c->missing > 0)
+        return;
+    drop_wishes(c);
+    c->on_done(c);
+}
+
+static void on_options(void *arg, enum err err, const struct channel_parts *parts,
+                       const struct hook_verdict *refused)
+{
+    struct connecting_channel *ch = arg;
+    struct connecting *c = ch->connecting;
+
+    if (err == OK && (!ch->wished || wish_granted(c, ch, parts))) {
+        ch->parts = *parts;
+        ch->parts.rest = STR_NONE;
+        ch->plan.ns = ns_ref(parts->ns);
+    } else if (err != OK && !ch->wished) {
+        keep_refusal(c, err, refused);
+    }
+    resolved(c);
+}
+
+void connecting_resolve(struct connecting *c, void (*on_done)(struct connecting *c))
+{
+    struct core *core = c->cl->core;
+
+    c->on_done = on_done;
+    c->missing = c->channel_count + 1; /* one more until all are asked */
+    for (size_t i = 0; i < c->channel_count; i++)
+        channel_options_get(core->script, core->settings, NULL, c->channels[i].plan.channel,
+                            on_options, &c->channels[i]);
+    resolved(c);
+}
+
+void connecting_free(struct connecting *c)
+{
+    for (size_t i = 0; i < c->channel_count; i++) {
+        struct connecting_channel *ch = &c->channels[i];
+
+        ns_unref(ch->plan.ns);
+        for (size_t k = 0; k < ch->publication_count; k++)
+            publication_unref(ch->publications[k]);
+    }
 }
 
 /* --- subscribing ------------------------------------------------------------------------------ */
@@ -147,24 +217,18 @@ static void keep_result(struct connecting_channel *ch, const struct subscribe_pl
     ch->result.data = ch->plan.data;
 }
 
-struct arrival { /* which channel an answer is for; the array may not move any more */
-    struct connecting_channel *channel;
-    void (*on_done)(struct connecting *c);
-};
-
 static void on_subscribed(void *arg, enum err err, const struct subscribe_plan *plan,
                           const struct subscribe_answer *answer, struct subscription *sub)
 {
-    struct arrival *arrival = arg;
-    struct connecting *c = arrival->channel->connecting;
-    void (*on_done)(struct connecting *) = arrival->on_done;
+    struct connecting_channel *ch = arg; /* the array does not move any more */
+    struct connecting *c = ch->connecting;
 
     if (err == OK)
-        keep_result(arrival->channel, plan, answer);
+        keep_result(ch, plan, answer);
     else if (c->err == OK)
         c->err = err;
     if (--c->missing == 0)
-        on_done(c);
+        c->on_done(c);
 }
 
 /* Where the client was in a channel that it names in the connect command. */
@@ -187,23 +251,20 @@ static struct subscribe_wish wish_for(const struct connecting *c,
 
 void connecting_subscribe(struct connecting *c, void (*on_done)(struct connecting *c))
 {
+    c->on_done = on_done;
     c->missing = c->channel_count + 1; /* one more until all are started */
     for (size_t i = 0; i < c->channel_count; i++) {
         struct connecting_channel *ch = &c->channels[i];
         struct subscribe_wish wish = wish_for(c, ch);
-        struct arrival *arrival = arena_alloc(&c->arena, sizeof *arrival);
         struct subscribe_claim *claim;
-        struct channel_parts parts;
-        enum err err = channel_resolve(c->settings, ch->plan.channel, &parts);
+        enum err err = subscribe_claim(c->cl, ch->plan.channel, &claim);
 
-        *arrival = (struct arrival){ch, on_done};
-        if (err == OK)
-            err = subscribe_claim(c->cl, ch->plan.channel, &claim);
         if (err == OK) {
             ch->plan.was_recovering = wish.recover;
             subscribe_decide(c->cl, &ch->plan,
-                             client_who(c->cl, &parts, ch->plan.channel) | WHO_SUBSCRIBED, &wish);
-            subscribe_start(claim, &ch->plan, on_subscribed, arrival);
+                             client_who(c->cl, &ch->parts, ch->plan.channel) | WHO_SUBSCRIBED,
+                             &wish);
+            subscribe_start(claim, &ch->plan, on_subscribed, ch);
         } else {
             c->err = err;
             c->missing--;

@@ -2,9 +2,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "client/auth.h"
 #include "client/command.h"
 #include "client/subscribe.h"
+#include "script/channel_options.h"
 
 static bool listed(const struct control_target *t, struct str id)
 {
@@ -32,6 +34,12 @@ static bool meant(const struct control_order *order, const struct client *cl)
 
 /* --- subscribe --- */
 
+static void log_failed(const struct client *cl, struct str channel)
+{
+    LOG_WITH(LOG_WARN, "subscribing a client failed", LOG_S("client", client_id(cl)),
+             LOG_S("channel", channel));
+}
+
 static void on_subscribed(void *arg, enum err err, const struct subscribe_plan *plan,
                           const struct subscribe_answer *answer, struct subscription *sub)
 {
@@ -48,17 +56,18 @@ static void on_subscribed(void *arg, enum err err, const struct subscribe_plan *
 
         client_push(cl, &(struct wire_push){.channel = plan->channel, .subscribe = &body});
     } else if (err != ERR_CLOSED) {
-        LOG_WITH(LOG_WARN, "subscribing a client failed", LOG_S("client", client_id(cl)),
-                 LOG_S("channel", plan->channel));
+        log_failed(cl, plan->channel);
     }
     client_unref(cl);
 }
 
-static void order_subscribe(struct client *cl, const struct control_order *order)
+/* The channel's options are known. */
+static void subscribe_ordered(struct client *cl, const struct control_subscribe *s,
+                              const struct channel_parts *parts)
 {
-    const struct control_subscribe *s = &order->subscribe;
     struct subscribe_plan plan = {
         .channel = s->channel,
+        .ns = parts->ns,
         .flags = SUB_SERVER_SIDE,
         .expire_at = s->expire_at,
         .chan_info = s->info,
@@ -69,19 +78,16 @@ static void order_subscribe(struct client *cl, const struct control_order *order
         .recover = s->has_since,
         .since = {s->since_offset, s->since_epoch},
     };
-    struct channel_parts parts;
     struct subscription *sub = hub_find(&cl->hub, s->channel);
     struct subscribe_claim *claim;
     enum err err;
 
-    if (channel_resolve(cl->core->settings, s->channel, &parts) != OK)
-        return;
-    if (sub) /* replaced by what the server wants now */
+    ns_ref(plan.ns); /* a hook may come in between */
+    if (sub)         /* replaced by what the server wants now */
         subscribe_leave(cl, sub, UNSUBSCRIBE_SERVER, STR_NONE, false);
-    plan.ns = parts.ns;
     err = subscribe_claim(cl, s->channel, &claim);
     if (err == OK) {
-        subscribe_decide(cl, &plan, client_who(cl, &parts, s->channel) | WHO_SUBSCRIBED, &wish);
+        subscribe_decide(cl, &plan, client_who(cl, parts, s->channel) | WHO_SUBSCRIBED, &wish);
         subscribe_start(claim, &plan, on_subscribed, client_ref(cl));
     } else if (err == ERR_LIMIT) {
         client_log_refusal(cl, DISCONNECT_CHANNEL_LIMIT,
@@ -89,6 +95,81 @@ static void order_subscribe(struct client *cl, const struct control_order *order
                                              .option = STR("client.channel_limit"),
                                              .channel = s->channel});
         client_disconnect_code(cl, DISCONNECT_CHANNEL_LIMIT);
+    }
+    ns_unref(plan.ns);
+}
+
+/* An order that waits for the channel's options. */
+struct ordering {
+    struct list in_clients;
+    bool cancelled;
+    struct client *cl;
+    struct control_subscribe what; /* strings in text */
+    char text[];
+};
+
+static struct ordering *ordering_new(struct client *cl, const struct control_subscribe *s)
+{
+    struct ordering *o = mem_alloc(sizeof *o + s->channel.len + s->info.len + s->data.len +
+                                   s->override.len + s->since_epoch.len);
+    char *at = o->text;
+
+    list_add_tail(&clients_of(cl)->orderings, &o->in_clients);
+    o->cancelled = false;
+    o->cl = client_ref(cl);
+    o->what = *s;
+    o->what.channel = str_put(&at, s->channel);
+    o->what.info = str_put(&at, s->info);
+    o->what.data = str_put(&at, s->data);
+    o->what.override = str_put(&at, s->override);
+    o->what.since_epoch = str_put(&at, s->since_epoch);
+    return o;
+}
+
+static void on_options(void *arg, enum err err, const struct channel_parts *parts,
+                       const struct hook_verdict *refused)
+{
+    struct ordering *o = arg;
+
+    list_del(&o->in_clients);
+    if (err != OK)
+        log_failed(o->cl, o->what.channel);
+    else if (o->cl->state == CLIENT_CONNECTED && !o->cancelled)
+        subscribe_ordered(o->cl, &o->what, parts);
+    client_unref(o->cl);
+    mem_free(o);
+}
+
+static void cancel_orderings(struct client *cl, struct str channel)
+{
+    list_each (&clients_of(cl)->orderings, it) {
+        struct ordering *o = container_of(it, struct ordering, in_clients);
+
+        if (o->cl == cl && str_eq(o->what.channel, channel))
+            o->cancelled = true;
+    }
+}
+
+static void order_subscribe(struct client *cl, const struct control_order *order)
+{
+    const struct control_subscribe *s = &order->subscribe;
+    struct core *core = cl->core;
+    struct channel_parts parts;
+    struct hook_verdict refused;
+
+    switch (channel_options_find(core->script, core->settings, s->channel, &parts, &refused)) {
+    case OK:
+        subscribe_ordered(cl, s, &parts);
+        break;
+    case ERR_BUSY:
+        channel_options_get(core->script, core->settings, NULL, s->channel, on_options,
+                            ordering_new(cl, s));
+        break;
+    case ERR_NOT_FOUND: /* whoever asked was told */
+        break;
+    default:
+        log_failed(cl, s->channel);
+        break;
     }
 }
 
@@ -99,6 +180,7 @@ static void order_unsubscribe(struct client *cl, const struct control_order *ord
     struct str channel = order->subscribe.channel;
     struct subscription *sub = hub_find(&cl->hub, channel);
 
+    cancel_orderings(cl, channel);
     if (sub) {
         subscribe_leave(cl, sub, order->code, order->reason, true);
     } else { /* the reference says so in any case */

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "client/command.h"
 #include "client/subscribe.h"
+#include "script/channel_options.h"
 
 /* --- the connection's expiry ------------------------------------------------------------------ */
 
@@ -124,6 +125,7 @@ void client_lose_position(struct client *cl, struct subscription *sub)
 }
 
 struct check {
+    struct check *next; /* until it is started */
     struct client *cl;
     struct str channel;
 };
@@ -149,14 +151,49 @@ static void on_top(void *arg, enum err err, const struct history_result *top)
     mem_free(check);
 }
 
-static void check_position(struct client *cl, const struct subscription *sub, const struct ns *ns)
+static void on_options(void *arg, enum err err, const struct channel_parts *parts,
+                       const struct hook_verdict *refused)
 {
-    struct stream_options options = channel_stream(ns);
-    struct check *check = mem_alloc(sizeof *check);
+    struct check *check = arg;
+    struct stream_options options;
 
-    check->cl = client_ref(cl);
-    check->channel = str_dup(hub_channel_name(sub));
-    home_history(cl->core, check->channel, &options, &(struct history_filter){0}, on_top, check);
+    if (err != OK) { /* another time */
+        on_top(check, err, NULL);
+        return;
+    }
+    options = channel_stream(parts->ns);
+    home_history(check->cl->core, check->channel, &options, &(struct history_filter){0}, on_top,
+                 check);
+}
+
+/* Collected first: asking for options may run a hook, which may take any subscription away. */
+static struct check *checks_due(struct client *cl)
+{
+    uint32_t now_s = (uint32_t)(cl->core->worker->now_ms / 1000);
+    uint32_t delay_s =
+        (uint32_t)(cl->core->settings->client_channel_position_check_delay_ms / 1000);
+    struct check *list = NULL;
+
+    for (struct subscription *sub = cl->hub.subs; sub; sub = sub->next_of_client) {
+        if (sub->flags & SUB_POSITIONED && now_s - sub->checked_s >= delay_s) {
+            struct check *check = mem_alloc(sizeof *check);
+
+            *check = (struct check){list, client_ref(cl), str_dup(hub_channel_name(sub))};
+            list = check;
+        }
+    }
+    return list;
+}
+
+static void check_positions(struct client *cl)
+{
+    struct core *core = cl->core;
+    struct check *next;
+
+    for (struct check *check = checks_due(cl); check; check = next) {
+        next = check->next;
+        channel_options_get(core->script, core->settings, NULL, check->channel, on_options, check);
+    }
 }
 
 /* --- the maintenance tick --------------------------------------------------------------------- */
@@ -241,28 +278,12 @@ static struct subscription *next_expired(const struct client *cl)
     return sub;
 }
 
-static void check_positions(struct client *cl)
-{
-    const struct settings *s = cl->core->settings;
-    uint32_t now_s = (uint32_t)(cl->core->worker->now_ms / 1000);
-    uint32_t delay_s = (uint32_t)(s->client_channel_position_check_delay_ms / 1000);
-
-    if (client_is_closing(cl))
-        return;
-    for (struct subscription *sub = cl->hub.subs; sub; sub = sub->next_of_client) {
-        struct channel_parts parts;
-
-        if (sub->flags & SUB_POSITIONED && now_s - sub->checked_s >= delay_s &&
-            channel_resolve(s, hub_channel_name(sub), &parts) == OK)
-            check_position(cl, sub, parts.ns);
-    }
-}
-
 void client_maintain(struct client *cl)
 {
     struct subscription *sub;
 
     while ((sub = next_expired(cl)) != NULL)
         expire_subscription(cl, sub);
-    check_positions(cl);
+    if (!client_is_closing(cl))
+        check_positions(cl);
 }

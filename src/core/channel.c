@@ -41,9 +41,15 @@ enum err channel_resolve(const struct settings *s, struct str channel, struct ch
     }
     if (out->ns == NULL)
         return ERR_NOT_FOUND;
-    out->user_limited = out->ns->opt.allow_user_limited_channels &&
-                        behind_last(channel, s->channel_user_boundary) > 0;
+    channel_use(out->ns, channel, out);
     return OK;
+}
+
+void channel_use(const struct ns *ns, struct str channel, struct channel_parts *parts)
+{
+    parts->ns = ns;
+    parts->user_limited = ns->opt.allow_user_limited_channels &&
+                          behind_last(channel, ns->settings->channel_user_boundary) > 0;
 }
 
 bool channel_name_valid(const struct settings *s, struct str channel,

@@ -15,6 +15,8 @@ struct channel_parts {
 /* ERR_NOT_FOUND: there is no such namespace. */
 enum err channel_resolve(const struct settings *s, struct str channel,
                          struct channel_parts *out) NODISCARD;
+/* The same name, which was resolved, with another row of its namespace. */
+void channel_use(const struct ns *ns, struct str channel, struct channel_parts *parts);
 /* The name is allowed: channel_regex of its namespace, else ASCII only. */
 bool channel_name_valid(const struct settings *s, struct str channel,
                         const struct channel_parts *parts);

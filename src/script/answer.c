@@ -106,29 +106,39 @@ static void read_temporary(lua_State *L, int idx, struct answer *out)
     lua_pop(L, 1);
 }
 
-enum answer_kind answer_at(lua_State *L, int idx, struct answer *out, bool *broken)
+enum answer_kind answer_kind(lua_State *L, int idx)
 {
-    bool is_error, is_disconnect;
+    enum answer_kind kind = ANSWER_NONE;
 
-    *out = (struct answer){0};
-    *broken = false;
-    idx = lua_absindex(L, idx);
     if (lua_type(L, idx) != LUA_TTABLE || !lua_getmetatable(L, idx))
         return ANSWER_NONE;
     lua_rawgetp(L, LUA_REGISTRYINDEX, &error_key);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &disconnect_key);
-    is_error = lua_rawequal(L, -3, -2);
-    is_disconnect = lua_rawequal(L, -3, -1);
+    if (lua_rawequal(L, -3, -2))
+        kind = ANSWER_ERROR;
+    else if (lua_rawequal(L, -3, -1))
+        kind = ANSWER_DISCONNECT;
     lua_pop(L, 3);
-    if (is_error && read_code(L, idx, ERROR_MIN, ERROR_MAX, &out->code) &&
+    return kind;
+}
+
+enum answer_kind answer_at(lua_State *L, int idx, struct answer *out, bool *broken)
+{
+    enum answer_kind kind = answer_kind(L, idx);
+
+    *out = (struct answer){0};
+    *broken = false;
+    idx = lua_absindex(L, idx);
+    if (kind == ANSWER_ERROR && read_code(L, idx, ERROR_MIN, ERROR_MAX, &out->code) &&
         read_field(L, idx, "message", &out->text) && text_ok(out->text, MESSAGE_MAX)) {
         read_temporary(L, idx, out);
-        return ANSWER_ERROR;
+        return kind;
     }
-    if (is_disconnect && read_code(L, idx, DISCONNECT_MIN, DISCONNECT_MAX, &out->code) &&
+    if (kind == ANSWER_DISCONNECT &&
+        read_code(L, idx, DISCONNECT_MIN, DISCONNECT_MAX, &out->code) &&
         read_field(L, idx, "reason", &out->text) && text_ok(out->text, REASON_MAX))
-        return ANSWER_DISCONNECT;
-    *broken = is_error || is_disconnect;
+        return kind;
+    *broken = kind != ANSWER_NONE;
     return ANSWER_NONE;
 }
 

@@ -14,6 +14,8 @@ struct answer {
     bool temporary;
 };
 
+/* Which of them made the value at idx? */
+enum answer_kind answer_kind(lua_State *L, int idx);
 /* What is the value at idx? Never raises. ANSWER_NONE also for a table whose fields were changed
  * into something that is none; *broken then says so. */
 enum answer_kind answer_at(lua_State *L, int idx, struct answer *out, bool *broken);

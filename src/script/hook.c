@@ -213,12 +213,12 @@ static int push_arguments(struct script *s, lua_State *L, enum hook which,
         return 2;
     case HOOK_OCCUPIED:
     case HOOK_VACATED:
-    case HOOK_CHANNEL_OPTIONS:
         push_text(L, request->channel);
         return 1;
     case HOOK_START:
     case HOOK_STOP:
     case HOOK_RELOAD:
+    case HOOK_CHANNEL_OPTIONS: /* channel_options.c asks it */
     case HOOK_COUNT:
         break;
     }
@@ -318,8 +318,9 @@ static int call_both(lua_State *L)
     return own_returned(L, status, base);
 }
 
-static void run(struct script *s, lua_State *co, int nargs, const struct verdict_request *request,
-                const char *what, hook_done_fn *fn, void *arg)
+void hook_run_pushed(struct script *s, lua_State *co, int nargs,
+                     const struct verdict_request *request, const char *what, hook_done_fn *fn,
+                     void *arg)
 {
     struct hook_call *call;
 
@@ -359,7 +360,7 @@ void hook_run(struct script *s, unsigned ns_index, enum hook which,
         lua_rawgeti(co, LUA_REGISTRYINDEX, own != LUA_NOREF ? own : common);
     }
     nargs += push_arguments(s, co, which, request ? request : &nothing);
-    run(s, co, nargs, &how, hook_texts[which], fn, arg);
+    hook_run_pushed(s, co, nargs, &how, hook_texts[which], fn, arg);
 }
 
 /* --- methods and commands --------------------------------------------------------------------- */
@@ -404,7 +405,7 @@ void hook_run_rpc(struct script *s, const struct hook_request *request, hook_don
     CHECK(push_function(s, co, s->rpc_ref, request->method));
     push_client(s, co, request->client);
     push_data(co, request);
-    run(s, co, 2, &how, "rpc", fn, arg);
+    hook_run_pushed(s, co, 2, &how, "rpc", fn, arg);
 }
 
 bool hook_push_api(struct script *s, lua_State *L, struct str command)

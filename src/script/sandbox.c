@@ -452,7 +452,7 @@ static void push_folders(lua_State *L, const struct settings *set)
 
 void sandbox_run_config(lua_State *L, const struct settings *set)
 {
-    int module = lua_gettop(L);
+    int module = lua_gettop(L), sources = module + 1;
 
     lua_pushcfunction(L, embedded_require);
     lua_pushliteral(L, "perigee.loader");
@@ -469,6 +469,8 @@ void sandbox_run_config(lua_State *L, const struct settings *set)
     lua_pushvalue(L, module);
     lua_setfield(L, -2, "perigee");
     lua_setfield(L, -2, "modules");
+    lua_pushvalue(L, -1);
+    lua_insert(L, sources);
     lua_call(L, 1, 1);
 
     lua_getfield(L, -1, "load");
@@ -484,5 +486,5 @@ void sandbox_run_config(lua_State *L, const struct settings *set)
     if (!lua_istable(L, -1))
         luaL_error(L, "config.lua must return a table, not a %s", luaL_typename(L, -1));
     lua_replace(L, module);
-    lua_settop(L, module);
+    lua_settop(L, sources);
 }

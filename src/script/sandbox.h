@@ -12,5 +12,6 @@
 void sandbox_open(lua_State *L);
 
 /* Runs config.lua (settings' source) in its strict environment with the module table on top of the
- * stack as `perigee`, and replaces that by the table it returned. Raises. */
+ * stack as `perigee`, and replaces that by the table it returned; above it what the file was loaded
+ * from (perigee.Sources of lua/perigee/permissions.lua). Raises. */
 void sandbox_run_config(lua_State *L, const struct settings *settings);

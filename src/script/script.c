@@ -412,7 +412,8 @@ static int load(lua_State *L)
         request->open(s, L);
     module_close(L);
     sandbox_run_config(L, s->settings);
-    hooks_load(s, L, lua_gettop(L));
+    hooks_load(s, L, lua_gettop(L) - 1);
+    channel_options_load(s, L, lua_gettop(L));
     return 0;
 }
 
@@ -472,6 +473,7 @@ static void script_free(struct script *s)
         coroutine_free(s, co);
     }
     lua_close(s->L);
+    channel_options_unload(s);
     hooks_unload(s);
     buf_deinit(&s->encoded);
     settings_unref(s->settings);

@@ -76,7 +76,8 @@ struct script {
     size_t rows_count;
     int rpc_ref, api_ref; /* tables, or LUA_NOREF */
     bool wants_headers;
-    size_t events_running; /* hooks of is_event */
+    struct channel_cache *channel_cache; /* channel_options.c; NULL: no such hook */
+    size_t events_running;               /* hooks of is_event */
     hook_push_client_fn *push_client;
     void *attached;     /* what an upper layer keeps with the state */
     struct buf encoded; /* scratch for results */
@@ -99,6 +100,11 @@ void hook_open(lua_State *L);
 /* hook_load.c: takes hooks, rpc and api out of the table the chunk returned (at idx). Raises. */
 void hooks_load(struct script *s, lua_State *L, int idx);
 void hooks_unload(struct script *s);
+
+/* channel_options.c: prepares for the hook, if one is set; sources are what sandbox_run_config
+ * leaves. Raises. */
+void channel_options_load(struct script *s, lua_State *L, int sources);
+void channel_options_unload(struct script *s);
 
 /* timing.c: sleep, after, every into the module on top of L's stack. */
 void timing_open(lua_State *L);

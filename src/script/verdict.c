@@ -284,14 +284,7 @@ bool verdict_read(const struct verdict_request *request, lua_State *L, int n,
         read_boolean(request->which, lua_toboolean(L, first), out);
     else if (type != LUA_TTABLE)
         *why = "returned a value that is neither a table, a boolean nor nil";
-    else if (request->which == HOOK_CHANNEL_OPTIONS)
-        *why = read_object(request, L, first, false, &out->override);
     else
         *why = read_table(request, L, first, out, field);
-    if (request->which == HOOK_CHANNEL_OPTIONS && type == LUA_TTABLE && !*why &&
-        kind == ANSWER_NONE) {
-        out->outcome = VERDICT_ALLOW;
-        out->has_override = true;
-    }
     return *why == NULL;
 }

@@ -17,5 +17,10 @@ struct verdict_request {
 bool verdict_read(const struct verdict_request *request, lua_State *L, int n,
                   struct hook_verdict *out, const char **why, const char **field);
 
+/* Runs what was pushed on co, a function and nargs arguments, as a hook: fn hears the verdict. */
+void hook_run_pushed(struct script *s, lua_State *co, int nargs,
+                     const struct verdict_request *request, const char *what, hook_done_fn *fn,
+                     void *arg);
+
 /* What a failed hook amounts to: 100, internal. */
 void verdict_internal(struct hook_verdict *out);

@@ -161,6 +161,23 @@ test("the user that a proxy names", async (t) => {
   await nobody.expectClose(4501, "not logged in");
 });
 
+test("options per channel", async (t) => {
+  const server = await start(t, "channel-options");
+  const ann = await server.connect("ann");
+  const nobody = await server.connect(null);
+  await nobody.subscribe("room:public.lobby");
+  await nobody.refused("subscribe", { channel: "room:team.red" }, 103);
+  await ann.subscribe("room:team.red");
+  await ann.call("publish", { channel: "room:team.red", data: "hi" });
+  assert.deepEqual(Object.keys((await ann.call("presence", { channel: "room:team.red" })).presence), [ann.id]);
+  await server.publish("room:log.2024", { n: 1 });
+  const log = await ann.subscribe("room:log.2024", { recover: true, offset: 0, epoch: "" });
+  assert.deepEqual(log.publications.map(({ data }) => data), [{ n: 1 }]);
+  await ann.refused("publish", { channel: "room:log.2024", data: 1 }, 103);
+  await ann.refused("subscribe", { channel: "room:cellar" }, 102);
+  assert.equal((await server.api("publish", { channel: "room:cellar", data: 1 })).error.code, 102);
+});
+
 test("a feed while somebody listens", async (t) => {
   const told = [];
   const backend = await startBackend(t, async (request, response) => {

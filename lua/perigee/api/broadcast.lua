@@ -29,9 +29,9 @@ return {
     data = b64data or data
     local answers = core.gather(#channels)
     for i, channel in ipairs(channels) do
-      local options, err = checks.channel(channel)
+      local options, err, message = checks.channel(channel)
       if not options then
-        answers:fail(i, err)
+        answers:fail(i, err, message)
       elseif not checks.fits(options, data) then
         answers:fail(i, errors.bad_request)
       else

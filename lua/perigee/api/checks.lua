@@ -5,43 +5,42 @@ local errors = require "perigee.api.errors"
 
 local M = {}
 
----The options of the namespace that a channel belongs to.
+---The options of a channel.
 ---@param channel string
 ---@return perigee.core.Options? options
 ---@return integer? error
+---@return string? message
 function M.channel(channel)
   if channel == "" then
     return nil, errors.bad_request
   end
-  local options = core.namespace(channel)
-  if not options then
-    return nil, errors.unknown_channel
-  end
-  return options
+  return core.options(channel)
 end
 
 ---A channel that keeps presence.
 ---@param channel string
 ---@return perigee.core.Options? options
 ---@return integer? error
+---@return string? message
 function M.presence(channel)
-  local options, err = M.channel(channel)
+  local options, err, message = M.channel(channel)
   if options and not options.presence then
     return nil, errors.not_available
   end
-  return options, err
+  return options, err, message
 end
 
 ---A channel that keeps history.
 ---@param channel string
 ---@return perigee.core.Options? options
 ---@return integer? error
+---@return string? message
 function M.history(channel)
-  local options, err = M.channel(channel)
+  local options, err, message = M.channel(channel)
   if options and (options.history_size == 0 or options.history_ttl == 0) then
     return nil, errors.not_available
   end
-  return options, err
+  return options, err, message
 end
 
 ---Is data what the namespace's `publication_data_format` asks for? nil is no data at all.

@@ -16,9 +16,9 @@ return {
     { "offset", "uint!" },
   },
   run = function(channel, limit, since, reverse)
-    local options, err = checks.history(channel)
+    local options, err, message = checks.history(channel)
     if not options then
-      return nil, err
+      return nil, err, message
     end
     return core.history(options, channel, limit, since, reverse)
   end,

@@ -9,9 +9,9 @@ return {
   },
   result = {},
   run = function(channel)
-    local options, err = checks.history(channel)
+    local options, err, message = checks.history(channel)
     if not options then
-      return nil, err
+      return nil, err, message
     end
     return core.history_remove(channel)
   end,

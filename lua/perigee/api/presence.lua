@@ -11,9 +11,9 @@ return {
     { "presence", "raw!" },
   },
   run = function(channel)
-    local options, err = checks.presence(channel)
+    local options, err, message = checks.presence(channel)
     if not options then
-      return nil, err
+      return nil, err, message
     end
     return core.presence(channel)
   end,

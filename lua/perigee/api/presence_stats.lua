@@ -12,9 +12,9 @@ return {
     { "num_users", "uint!" },
   },
   run = function(channel)
-    local options, err = checks.presence(channel)
+    local options, err, message = checks.presence(channel)
     if not options then
-      return nil, err
+      return nil, err, message
     end
     return core.presence_stats(channel)
   end,

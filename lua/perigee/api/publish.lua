@@ -4,7 +4,7 @@ local core = require "perigee.core"
 local checks = require "perigee.api.checks"
 local errors = require "perigee.api.errors"
 
-local namespace, publish, fits = core.namespace, core.publish, checks.fits
+local options_of, publish, fits = core.options, core.publish, checks.fits
 
 return {
   params = {
@@ -28,9 +28,9 @@ return {
     if channel == "" or b64data == false then
       return nil, errors.bad_request
     end
-    local options = namespace(channel)
+    local options, err, message = options_of(channel)
     if not options then
-      return nil, errors.unknown_channel
+      return nil, err, message
     end
     data = b64data or data
     -- mostly any data will do: no call for that

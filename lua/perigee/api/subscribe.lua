@@ -20,9 +20,9 @@ return {
   },
   result = {},
   run = function(channel, user, expire_at, info, b64info, client, session, data, b64data, since, override)
-    local options, err = checks.channel(channel)
+    local options, err, message = checks.channel(channel)
     if not options then
-      return nil, err
+      return nil, err, message
     end
     info, err = checks.bytes(info, b64info)
     if err then

@@ -12,7 +12,7 @@ return {
   },
   result = {},
   run = function(channel, user, client, session)
-    if channel ~= "" and not core.namespace(channel) then
+    if channel ~= "" and not core.has_namespace(channel) then
       return nil, errors.unknown_channel
     end
     return core.unsubscribe(user, client, session, channel)

@@ -402,6 +402,8 @@
 ---@field user_separator? string Separates the users in that list; empty: one user only.
 ---@field history_meta_ttl? number|string Default of the channel option of the same name.
 ---@field publication_data_format? ""|"json"|"json_object"|"binary" Default of the channel option of the same name.
+---@field options_cache_size? integer Channels whose result of the hook `channel_options` each worker remembers; the least recently used are forgotten.
+---@field options_cache_ttl? number|string How long it is remembered; 0: until the next reload.
 ---@field vacated_event_delay? number|string How long a channel must stay empty before the hook `vacated` hears of it; who comes back meanwhile is told to no hook.
 ---@field without_namespace? perigee.config.namespace Channels without a namespace.
 ---@field namespaces? table<string, perigee.config.namespace> Namespaces by name.
