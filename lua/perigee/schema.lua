@@ -395,7 +395,7 @@ M.hooks = {
   { name = "channel_options", namespace = true, doc = "`channel_options(channel)`: options computed per channel." },
   { name = "start", namespace = false, doc = "`start()`: a worker's Lua state starts." },
   { name = "stop", namespace = false, doc = "`stop()`: it ends." },
-  { name = "reload", namespace = false, doc = "`reload()`: it has replaced the one of the old configuration." },
+  { name = "reload", namespace = false, doc = "`reload(old)`: it has replaced the one of the old configuration." },
 }
 
 -- Names that Centrifugo's users bring along and that have no counterpart here: a sentence instead

@@ -28,23 +28,23 @@ void bind_open(struct script *s, lua_State *L)
     hook_set_client_view(s, bind_client_push);
 }
 
-static void run_hook(struct core *core, enum hook which)
+static void run_hook(struct core *core, enum hook which, const struct script *old)
 {
     if (hook_is_set(core->script, 0, which))
-        hook_run(core->script, 0, which, &(struct hook_request){0}, NULL, NULL);
+        hook_run(core->script, 0, which, &(struct hook_request){.old = old}, NULL, NULL);
 }
 
 void bind_start(struct core *core)
 {
-    run_hook(core, HOOK_START);
+    run_hook(core, HOOK_START, NULL);
 }
 
-void bind_reload(struct core *core)
+void bind_reload(struct core *core, const struct script *old)
 {
-    run_hook(core, HOOK_RELOAD);
+    run_hook(core, HOOK_RELOAD, old);
 }
 
 void bind_stop(struct core *core)
 {
-    run_hook(core, HOOK_STOP);
+    run_hook(core, HOOK_STOP, NULL);
 }

@@ -9,7 +9,7 @@
 void bind_open(struct script *s, lua_State *L);
 /* Runs the start hook, when everything of the worker is there but the listener. */
 void bind_start(struct core *core);
-/* Runs the reload hook, in the new state. */
-void bind_reload(struct core *core);
+/* Runs the reload hook, in the new state, which has replaced old. */
+void bind_reload(struct core *core, const struct script *old);
 /* Runs the stop hook; what it waits for is cut short. */
 void bind_stop(struct core *core);

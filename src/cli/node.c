@@ -177,7 +177,7 @@ static void commit_part(struct part *p)
     p->next = NULL;
     server_clear_routes(core->server);
     add_routes(p);
-    bind_reload(core);
+    bind_reload(core, old_script);
     script_close(old_script); /* coroutines that wait in it run to their end */
     settings_unref(old_settings);
     report(p);

@@ -2,10 +2,13 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "codec/json.h"
 #include "core/channel.h"
 #include "script/lua_json.h"
 #include "script/script_state.h"
 #include "script/verdict.h"
+
+#define OLD_DEPTH_MAX 16 /* of tables that the reload hook is given */
 
 /* Registry key of the metatable of requests, and the key of the client in a connect context. */
 static const char request_key, client_key;
@@ -132,7 +135,7 @@ static void push_data(lua_State *L, const struct hook_request *request)
 {
     if (request->data.len == 0)
         lua_pushnil(L);
-    else if (request->data_is_binary || lua_json_push(L, request->data) != OK)
+    else if (lua_json_push(L, request->data) != OK)
         lua_pushlstring(L, request->data.ptr, request->data.len);
 }
 
@@ -155,7 +158,7 @@ static void push_request(struct script *s, lua_State *L, enum hook which,
     set_text(L, "method", request->method);
     set_text(L, "token", request->token);
     set_text(L, "raw", request->data);
-    if (request->data_is_binary)
+    if (request->data_is_binary && !json_valid(request->data))
         set_text(L, "data", request->data);
     set_json(L, "tags", request->tags);
     if (request->user_limited) {
@@ -184,6 +187,54 @@ static void push_request(struct script *s, lua_State *L, enum hook which,
     }
     lua_rawgetp(L, LUA_REGISTRYINDEX, &request_key);
     lua_setmetatable(L, -2);
+}
+
+/* Copies the value on top of from, which it pops, to the other state: tables, strings, numbers and
+ * booleans. False: it is something else, and nothing is pushed. */
+static bool move_plain(lua_State *from, lua_State *to, int depth)
+{
+    struct str text;
+    bool plain = true;
+
+    CHECK(lua_checkstack(from, LUA_MINSTACK) && lua_checkstack(to, LUA_MINSTACK));
+    switch (depth < OLD_DEPTH_MAX ? lua_type(from, -1) : LUA_TNONE) {
+    case LUA_TBOOLEAN:
+        lua_pushboolean(to, lua_toboolean(from, -1));
+        break;
+    case LUA_TNUMBER:
+        if (lua_isinteger(from, -1))
+            lua_pushinteger(to, lua_tointeger(from, -1));
+        else
+            lua_pushnumber(to, lua_tonumber(from, -1));
+        break;
+    case LUA_TSTRING:
+        text.ptr = lua_tolstring(from, -1, &text.len);
+        lua_pushlstring(to, text.ptr, text.len);
+        break;
+    case LUA_TTABLE:
+        lua_newtable(to);
+        for (lua_pushnil(from); lua_next(from, -2);) {
+            lua_pushvalue(from, -2);
+            if (!move_plain(from, to, depth + 1))
+                lua_pop(from, 1);
+            else if (move_plain(from, to, depth + 1))
+                lua_rawset(to, -3);
+            else
+                lua_pop(to, 1);
+        }
+        break;
+    default:
+        plain = false;
+    }
+    lua_pop(from, 1);
+    return plain;
+}
+
+static void push_old(lua_State *L, const struct script *old)
+{
+    lua_rawgeti(old->L, LUA_REGISTRYINDEX, old->config_ref);
+    if (!move_plain(old->L, L, 0))
+        lua_pushnil(L);
 }
 
 /* Pushes the arguments and returns how many. */
@@ -215,9 +266,11 @@ static int push_arguments(struct script *s, lua_State *L, enum hook which,
     case HOOK_VACATED:
         push_text(L, request->channel);
         return 1;
+    case HOOK_RELOAD:
+        push_old(L, request->old);
+        return 1;
     case HOOK_START:
     case HOOK_STOP:
-    case HOOK_RELOAD:
     case HOOK_CHANNEL_OPTIONS: /* channel_options.c asks it */
     case HOOK_COUNT:
         break;

@@ -63,21 +63,23 @@ bool hook_is_set_anywhere(const struct script *s, enum hook which);
 
 /* What a hook is told; empty fields are absent (nil) in Lua. Borrowed during the call. */
 struct hook_request {
-    void *client;               /* struct client, or NULL (transform, occupied, …) */
-    struct str channel;         /* req.channel */
-    struct str data;            /* JSON bytes: req.raw as they are, req.data decoded on first use */
-    bool data_is_binary;        /* req.data is then the bytes as a string */
-    struct str method;          /* rpc: req.method */
-    struct str token;           /* refresh, sub_refresh */
-    struct str tags;            /* JSON object or empty */
-    struct str name, version;   /* connect: the SDK's */
+    void *client;             /* struct client, or NULL (transform, occupied, …) */
+    struct str channel;       /* req.channel */
+    struct str data;          /* req.raw as it is, req.data decoded on first use */
+    bool data_is_binary;      /* may be any bytes: decoded if it is JSON, else a string; and what is
+                                 returned as a string goes out as its bytes */
+    struct str method;        /* rpc: req.method */
+    struct str token;         /* refresh, sub_refresh */
+    struct str tags;          /* JSON object or empty */
+    struct str name, version; /* connect: the SDK's */
     const struct str *channels; /* connect: what the client asks for */
     size_t channel_count;
     bool has_user; /* connect: what a valid token said, over the client's own fields */
     struct str user, info, meta;
     uint32_t code; /* unsubscribe, disconnect */
     struct str reason;
-    bool user_limited; /* subscribe: the channel's list of users names this one */
+    bool user_limited;        /* subscribe: the channel's list of users names this one */
+    const struct script *old; /* reload: the state that was replaced */
 };
 
 enum hook_outcome {

@@ -414,6 +414,8 @@ static int load(lua_State *L)
     sandbox_run_config(L, s->settings);
     hooks_load(s, L, lua_gettop(L) - 1);
     channel_options_load(s, L, lua_gettop(L));
+    lua_pop(L, 1);
+    s->config_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
 }
 
@@ -428,7 +430,7 @@ enum err script_new(const struct script_request *request, struct buf *problem, s
     s->settings = settings_ref(request->settings);
     s->bytes_max = (size_t)MAX(s->settings->lua_memory_limit, 1 << 20);
     s->budget_ns = (uint64_t)MAX(s->settings->lua_timeout_ms, 1) * 1000000;
-    s->rpc_ref = s->api_ref = LUA_NOREF;
+    s->rpc_ref = s->api_ref = s->config_ref = LUA_NOREF;
     s->encoded = BUF_INIT(16 << 20);
     list_init(&s->alive);
     list_init(&s->timers);

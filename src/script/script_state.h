@@ -75,6 +75,7 @@ struct script {
     uint32_t hooks_set; /* 1 << enum hook: somewhere */
     size_t rows_count;
     int rpc_ref, api_ref; /* tables, or LUA_NOREF */
+    int config_ref;       /* what the chunk returned */
     bool wants_headers;
     struct channel_cache *channel_cache; /* channel_options.c; NULL: no such hook */
     size_t events_running;               /* hooks of is_event */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import test from "node:test";
 import { lua, toLua } from "./lib/lua.mjs";
-import { baseConfig, startServer } from "./lib/server.mjs";
+import { WORKERS, baseConfig, startServer } from "./lib/server.mjs";
 import { sleep } from "./lib/wait.mjs";
 import { channelToken, sign, unixNow } from "./lib/token.mjs";
 
@@ -193,16 +193,27 @@ test("the sub_refresh hook", async (t) => {
   await client.quiet();
 });
 
-test("the life of a worker's state", async (t) => {
-  const server = await startServer(t);
+test("the life of a worker's state: each of its hooks once on every worker", async (t) => {
+  const life = {
+    start: lua(`function() perigee.log.info("hook start") end`),
+    stop: lua(`function() perigee.log.info("hook stop") end`),
+    reload: lua(`function(old)
+      perigee.log.info("hook reload", { size = old.channel.namespaces.room.history_size, hooks = next(old.hooks) == nil })
+    end`),
+  };
+  const namespaces = { room: { history_size: 7, history_ttl: "1m" } };
+  const server = await startServer(t, { config: { hooks: life, channel: { namespaces } } });
+  const count = (what) => server.stderr.split(`"message":"hook ${what}"`).length - 1;
+  assert.deepEqual(["start", "reload", "stop"].map(count), [WORKERS, 0, 0]);
   const config = baseConfig(server.port);
-  const hooks = ["start", "stop", "reload"].map((name) => [name, lua(`function() perigee.log.info("hook ${name}") end`)]);
-  config.hooks = Object.fromEntries(hooks);
+  config.hooks = life;
   writeFileSync(server.file, `local perigee = require "perigee"\nreturn ${toLua(config)}\n`);
   server.child.kill("SIGHUP");
-  await server.logged(/hook reload/);
   await server.logged(/"message":"reloaded"/);
+  assert.deepEqual(["start", "reload", "stop"].map(count), [WORKERS, WORKERS, 0]);
+  for (const [line] of server.stderr.matchAll(/^.*hook reload.*$/gm)) {
+    assert.deepEqual([JSON.parse(line).size, JSON.parse(line).hooks], [7, "true"]);
+  }
   await server.stop();
-  assert.match(server.stderr, /hook stop/);
-  assert.doesNotMatch(server.stderr, /hook start/, "a reload is no start");
+  assert.deepEqual(["start", "reload", "stop"].map(count), [WORKERS, WORKERS, WORKERS]);
 });

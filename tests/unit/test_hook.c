@@ -294,6 +294,55 @@ static void binary_data_stays_bytes(void **state)
     script_close(s);
 }
 
+static void what_is_json_is_decoded_whichever_protocol_brings_it(void **state)
+{
+    struct script *s = fixture_script(
+        "local perigee = require 'perigee'\n"
+        "local function back(client, data) return data end\n"
+        "return { hooks = { publish = function(client, req)\n"
+        "  assert(req.data.n == 1 and req.raw == '{\"n\":1}') return { data = req.data } end,\n"
+        "  rpc = function(client, req) return perigee.json.raw(req.raw) end },\n"
+        "  rpc = { back = back } }");
+    struct hook_request request = {
+        .data = STR("{\"n\":1}"), .data_is_binary = true, .method = STR("back")};
+
+    run_hook(s, 0, HOOK_PUBLISH, &request);
+    assert_string_equal(a.data, "{\"n\":1}");
+    assert_true(a.verdict.data_is_json);
+    a = (struct answered){0};
+    hook_run_rpc(s, &request, fixture_answered, &a);
+    assert_string_equal(a.data, "{\"n\":1}");
+    request.data = STR("[\xff");
+    a = (struct answered){0};
+    hook_run_rpc(s, &request, fixture_answered, &a);
+    assert_string_equal(a.data, "[\xff");
+    request.data = STR("{\"n\": 12345678901234567890}");
+    run_hook(s, 0, HOOK_RPC, &request);
+    assert_string_equal(a.data, "{\"n\": 12345678901234567890}");
+    script_close(s);
+}
+
+static void a_reload_is_given_what_the_old_file_returned(void **state)
+{
+    struct script *old = fixture_script(
+        "return { lua = { timeout = 0.05 }, rpc = { f = print }, channel = { namespaces = {\n"
+        "  chat = { presence = true, history_size = 5, allowed_delta_types = { 'fossil' },\n"
+        "    hooks = { publish = print } } } } }");
+    struct script *s = fixture_script(
+        "return { hooks = { reload = function(old)\n"
+        "  local chat = old.channel.namespaces.chat\n"
+        "  assert(old.lua.timeout == 0.05 and chat.presence == true)\n"
+        "  assert(math.type(chat.history_size) == 'integer' and chat.history_size == 5)\n"
+        "  assert(chat.allowed_delta_types[1] == 'fossil')\n"
+        "  assert(chat.hooks.publish == nil and old.rpc.f == nil) end } }");
+
+    run_hook(s, 0, HOOK_RELOAD, &(struct hook_request){.old = old});
+    assert_int_equal(a.verdict.outcome, VERDICT_NIL);
+    assert_int_equal(script_stats(s).errors, 0);
+    script_close(old);
+    script_close(s);
+}
+
 static void a_waiting_hook_answers_later_and_only_once(void **state)
 {
     struct script *s =
@@ -339,6 +388,8 @@ int main(void)
         cmocka_unit_test(a_connect_context_falls_back_to_its_client),
         cmocka_unit_test(methods_and_commands_are_found_by_name),
         cmocka_unit_test(binary_data_stays_bytes),
+        cmocka_unit_test(what_is_json_is_decoded_whichever_protocol_brings_it),
+        cmocka_unit_test(a_reload_is_given_what_the_old_file_returned),
         cmocka_unit_test(a_waiting_hook_answers_later_and_only_once),
         cmocka_unit_test(misspelt_hooks_are_refused_at_load),
     };

@@ -23,7 +23,7 @@
 ---@field channel_options? function `channel_options(channel)`: options computed per channel.
 ---@field start? function `start()`: a worker's Lua state starts.
 ---@field stop? function `stop()`: it ends.
----@field reload? function `reload()`: it has replaced the one of the old configuration.
+---@field reload? function `reload(old)`: it has replaced the one of the old configuration.
 
 ---@class perigee.config.namespace_hooks
 ---@field subscribe? function `subscribe(client, req)`: a client subscribes.
