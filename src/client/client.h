@@ -58,7 +58,8 @@ struct client {
     uint32_t refs;
     uint16_t waiting; /* commands */
     uint8_t state;
-    bool blocked;       /* a command waits to begin, and is to be read again */
+    bool blocked;       /* a command waits to begin, and everything behind it */
+    bool again;         /* it is to be read again, also when its wait is over already */
     bool counted;       /* it has passed the rate limits already */
     bool running;       /* inside its command loop */
     bool paused;        /* the transport was told to stop reading */

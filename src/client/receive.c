@@ -105,8 +105,9 @@ static void run_message(struct client *cl, struct str rest, bool whole)
 
         if (err == OK)
             command_run(cl, &command);
-        if (cl->blocked)
+        if (cl->again)
             rest = before;
+        cl->again = false;
         arena_reset(&cs->arena);
         if (err == ERR_NOT_FOUND && whole)
             refuse_message(cl, "the message is empty");
@@ -177,7 +178,7 @@ void client_resume(struct client *cl)
 void client_wait_to_begin(struct client *cl)
 {
     CHECK(cl->running && !cl->blocked);
-    cl->blocked = true;
+    cl->blocked = cl->again = true;
     client_ref(cl);
 }
 

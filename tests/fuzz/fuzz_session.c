@@ -18,6 +18,7 @@
  * After it everything has to be gone. */
 #include "session_peer.h"
 
+#include "client/occupancy.h"
 #include "client/publish.h"
 #include "client/subscribe.h"
 #include "core/admission.h"
@@ -64,12 +65,24 @@ static const char config_head[] =
     "    unsubscribe = function(client, req) local _ = client.user .. req.channel end,\n"
     "    disconnect = function(client, code) local _ = client.id end,\n"
     "    message = function(client) client:send { got = true } end,\n"
+    "    occupied = slow(7000), vacated = slow(3000),\n"
     "  },\n"
     "  rpc = { slow = function(_, data) perigee.sleep(0.03) return data end,\n"
     "    echo = function(_, data) return data end, broken = function() error 'x' end,\n"
     "    leave = function(client) client:unsubscribe 'recover:a' end,\n"
+    "    enter = function(client) client:subscribe 'own:s' end,\n"
     "    bye = function(client) client:disconnect(3503, 'bye') end },\n"
-    "  channel = { without_namespace = all {}, namespaces = {\n"
+    "  channel = { options_cache_size = 2, options_cache_ttl = '100s',\n"
+    "    without_namespace = all {}, namespaces = {\n"
+    "    own = all { hooks = { channel_options = function(channel)\n"
+    "      local last = channel:sub(-1)\n"
+    "      if last == 's' then perigee.sleep(0.02) end\n"
+    "      if last == 'e' then return { history_size = 1 } end\n"
+    "      if last == 'n' then return perigee.error(404, 'none') end\n"
+    "      return { history_size = 4, history_ttl = '20s', history_meta_ttl = '60s',\n"
+    "        force_recovery = true } end,\n"
+    "      unsubscribe = function(client, req)\n"
+    "        client:unsubscribe(req.channel) client:subscribe 'own:s' end } },\n"
     "    plain = all { force_push_join_leave = true }, closed = {},\n"
     "    recover = stream { force_recovery = true, force_push_join_leave = true },\n"
     "    wish = stream { allow_recovery = true, allow_positioning = true },\n"
@@ -310,7 +323,7 @@ static void publish(struct str json)
 
     if (json_valid(json) && source.data.len > 0 && source.channel.len > 0 &&
         channel_resolve(core->settings, source.channel, &parts) == OK) {
-        request.stream = subscribe_stream(core->settings, parts.ns);
+        request.stream = channel_stream(parts.ns);
         source.delta = source.delta || parts.ns->opt.delta_publish;
         publish_start(core, &source, &request, on_published, on_refused, NULL);
     }
@@ -450,8 +463,10 @@ static void end_session(void)
     CHECK(counts.clients == 0 && counts.users == 0);
     CHECK(counts.channels == 0 && counts.subscriptions == 0);
     CHECK(list_empty(&core->clients->unconnected));
+    CHECK(list_empty(&core->clients->orderings));
     world_pass(400000); /* streams, keys and revocations are forgotten: the next one starts clean */
     CHECK(worker->timers.count == 0);
+    CHECK(occupancy_is_idle(core->clients->occupancy));
 }
 
 /* Lua's collector allocates and frees out of step, so libFuzzer would look for leaks after each
@@ -518,6 +533,11 @@ static const char *const lines[] = {
     "B {\"id\":6,\"rpc\":{\"method\":\"leave\"}}",
     "C {\"id\":6,\"presence\":{\"channel\":\"recover:a\"}}",
     "A {\"id\":8,\"presence_stats\":{\"channel\":\"slow:a\"}}",
+    "A {\"id\":9,\"subscribe\":{\"channel\":\"own:s\"}}\t{\"id\":10,\"subscribe\":{\"channel\":"
+    "\"own:a\"}}\t{\"id\":11,\"history\":{\"channel\":\"own:e\"}}",
+    "B "
+    "{\"id\":9,\"unsubscribe\":{\"channel\":\"own:a\"}}\t{\"id\":10,\"rpc\":{\"method\":\"enter\"}"
+    "}",
     "A {\"id\":9,\"history\":{\"channel\":\"recover:a\",\"limit\":9,\"reverse\":true}}",
     "B {\"id\":9,\"unsubscribe\":{\"channel\":\"delta:a\"}}",
     "A {\"id\":10,\"refresh\":{\"token\":\"$2\"}}",
