@@ -180,7 +180,7 @@ local COMMANDS = {
   { "presence", 100 }, { "presence_stats", 100 }, { "history", 100 }, { "rpc", 200 },
   { "send", 200 }, { "refresh", 10 }, { "sub_refresh", 1000 }, { "total", 2000 },
 }
-option("client.rate_limit.client_command.connect.buckets", "buckets", { { interval = "1s", rate = 100 } },
+option("client.rate_limit.client_command.connect.buckets", "buckets", { { interval = "1s", rate = 10000 } },
   "`connect` commands of one user, since a connection has only one.")
 for _, command in ipairs(COMMANDS) do
   local name, rate = command[1], command[2]
