@@ -182,7 +182,9 @@ return {
 
 `perigee check -c config.lua` names every problem at once, as
 `FILE:LINE: key: problem (did you mean …?)`. An unknown key, a wrong type, a value out of range
-and options that contradict each other are errors; the server does not start with any of them.
+and options that contradict each other are errors; the server does not start with any of them. What is
+allowed, but dangerous or without effect, is a warning: `FILE:LINE: key: warning: …`. `perigee check`
+prints those too and exits with 0; the server logs them when it starts.
 
 ## Where a value comes from
 

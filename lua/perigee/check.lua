@@ -11,9 +11,11 @@ local M = {}
 ---@field assigned table<string, perigee.Assigned>                   those that were given
 ---@field names string[]                                             namespaces, "" first
 ---@field namespaces table<string, table<string, perigee.Assigned>>
+---@field hooks table<string|false, table<string, true>>              functions by namespace; false: for everybody
 ---@field complete fun(rows: perigee.Option[], assigned: table): table
 ---@field regex_ok fun(text: string): boolean
 ---@field problem fun(at: perigee.Assigned?, key: string, message: string)
+---@field warning fun(at: perigee.Assigned?, key: string, message: string)
 
 local function seconds(ms)
   return (("%.3f"):format(ms / 1000):gsub("%.?0+$", "")) .. "s"
@@ -22,6 +24,31 @@ end
 ---@param c perigee.CheckRequest
 local function server(c, key, message)
   c.problem(c.assigned[key], key, message)
+end
+
+local function is_ip4(text)
+  local count = 0
+  for part in (text .. "."):gmatch("(%d+)%.") do
+    count = count + 1
+    if tonumber(part) > 255 then
+      return false
+    end
+  end
+  return count == 4 and text:match("^%d+%.%d+%.%d+%.%d+$") ~= nil
+end
+
+-- Roughly: the listener looks again.
+local function is_ip6(text)
+  local colons = select(2, text:gsub(":", ""))
+  return colons >= 2 and text:match("^[%x:]+[%d.]*%%?[%w]*$") ~= nil
+end
+
+local function address(c)
+  local text = c.values["http_server.address"]
+  if text ~= "" and not is_ip4(text) and not is_ip6(text) then
+    server(c, "http_server.address",
+      ('is not an IP address, got %q; such as "127.0.0.1" or "::1"; empty: every interface'):format(text))
+  end
 end
 
 local function pings(c)
@@ -194,6 +221,7 @@ end
 
 ---@param c perigee.CheckRequest
 function M.run(c)
+  address(c)
   pings(c)
   tokens(c)
   origins(c)

@@ -10,6 +10,7 @@ local source = require "perigee.source"
 local stub = require "perigee.stub"
 local suggest = require "perigee.suggest"
 local value = require "perigee.value"
+local warn = require "perigee.warn"
 
 local M = {}
 
@@ -27,6 +28,7 @@ local FEW = 100 -- problems reported at most; a file that is all wrong needs no 
 ---@field regex_ok fun(text: string): boolean
 ---@field key_ok fun(family: string, pem: string): boolean
 ---@field fetch fun(source: table): table[]?, string?  { key, text or decoded JSON } of etcd or Consul
+---@field folder_ok fun(path: string): boolean  it is a folder that can be looked into
 ---@field globals table
 ---@field version string
 
@@ -45,6 +47,8 @@ local FEW = 100 -- problems reported at most; a file that is all wrong needs no 
 ---@field request perigee.ConfigRequest
 ---@field lines perigee.Lines
 ---@field problems perigee.Problem[]
+---@field warnings perigee.Problem[]
+---@field hooks table<string, table<string, true>>                  names by namespace; false: for everybody
 ---@field values table<string, perigee.Assigned>                    server options by path
 ---@field namespaces table<string, table<string, perigee.Assigned>> channel options; "" is without
 ---@field key string?  where the values come from that are being read, when it is no file
@@ -77,11 +81,15 @@ end
 table.sort(KNOWN)
 local KNOWN_CHANNEL = sorted(CHANNEL)
 
+local function enter(list, where, line, key, message)
+  if #list < FEW then
+    list[#list + 1] = { where = where, line = line, key = key, message = message }
+  end
+end
+
 ---@param loading perigee.Loading
 local function problem(loading, where, line, key, message)
-  if #loading.problems < FEW then
-    table.insert(loading.problems, { where = where, line = line, key = key, message = message })
-  end
+  enter(loading.problems, where, line, key, message)
 end
 
 local function line_of(loading, path)
@@ -163,14 +171,16 @@ local function key_text(path)
   return table.concat(path, ".")
 end
 
--- Functions stay in Lua; here only their names are looked at.
-local function read_hooks(loading, path, hooks, in_namespace)
+-- Functions stay in Lua; here only their names are looked at. namespace: false for everybody's.
+local function read_hooks(loading, path, hooks, namespace)
+  local in_namespace = namespace ~= false
   local where, line = line_of(loading, path)
   if type(hooks) ~= "table" then
     problem(loading, where, line, key_text(path), "expected a table of functions, got a " .. type(hooks))
     return
   end
-  local known, names = {}, {}
+  local known, names, set = {}, {}, {}
+  loading.hooks[namespace] = set
   for _, hook in ipairs(schema.hooks) do
     if hook.namespace or not in_namespace then
       known[hook.name] = hook
@@ -188,6 +198,8 @@ local function read_hooks(loading, path, hooks, in_namespace)
       problem(loading, where, line, key_text(at), "expected a function, got a " .. type(hooks[name]))
     elseif known[name].later then
       problem(loading, where, line, key_text(at), "not supported yet")
+    else
+      set[name] = true
     end
   end
 end
@@ -233,7 +245,7 @@ local function read_channel_options(loading, path, options, name)
     if not row then
       problem(loading, where, line, key_text(at), unknown_channel(key_text(path), tostring(key)))
     elseif row.type == "hooks" then
-      read_hooks(loading, at, options[key], true)
+      read_hooks(loading, at, options[key], name)
     else
       assign(loading, target, row, key_text(at), options[key], false, where, line)
     end
@@ -489,14 +501,18 @@ local function read_pem(loading, values)
         text = ""
       end
     end
-    if row.key and text ~= "" and not loading.request.key_ok(row.key, values[row.path]) then
+    if row.key and values[row.path]:find("PRIVATE KEY-----", 1, true) then
+      local at = loading.values[row.path]
+      problem(loading, at.where, at.line, row.path, "is a private key; Perigee only needs the public one")
+    elseif row.key and text ~= "" and not loading.request.key_ok(row.key, values[row.path]) then
       local at = loading.values[row.path]
       problem(loading, at.where, at.line, row.path, KEY_WORDS[row.key])
     end
   end
 end
 
-local function format(problems)
+-- One line each, in the order of the file.
+local function format(problems, mark)
   table.sort(problems, function(a, b)
     if a.line ~= b.line then
       return a.line < b.line
@@ -509,7 +525,7 @@ local function format(problems)
   end)
   local texts, last = {}, nil
   for _, p in ipairs(problems) do
-    local text = (p.where .. ": " .. (p.key and p.key .. ": " or "") .. p.message):gsub("%c", "?")
+    local text = (p.where .. ": " .. (p.key and p.key .. ": " or "") .. mark .. p.message):gsub("%c", "?")
     if text ~= last then
       texts[#texts + 1] = text
     end
@@ -518,14 +534,66 @@ local function format(problems)
   return texts
 end
 
+-- What no single option tells: contradictions, then what is weak or idle.
+local function look_around(loading, values, names)
+  local function to(list)
+    return function(at, key, message)
+      local where, line = at and at.where, at and at.line
+      if not at and loading.request.text then
+        where, line = line_of(loading, split(key))
+      elseif not at then
+        where, line = "configuration", 0
+      end
+      enter(list, where, line, key, message)
+    end
+  end
+  ---@type perigee.CheckRequest
+  local request = {
+    values = values, assigned = loading.values, names = names, namespaces = loading.namespaces,
+    hooks = loading.hooks, complete = complete, regex_ok = loading.request.regex_ok,
+    problem = to(loading.problems), warning = to(loading.warnings),
+  }
+  check.run(request)
+  warn.run(request)
+  local places = folders(loading)
+  for i = 2, #places do -- the first is that of config.lua
+    if not loading.request.folder_ok(places[i]) then
+      request.problem(loading.values["lua.path"], "lua.path", ("there is no readable folder %q"):format(places[i]))
+    end
+  end
+end
+
+-- Asks the rules what every namespace allows.
+local function decide(loading, result, names)
+  local module, wrong = permissions.rules(sources(loading))
+  if not module then
+    raised(loading, wrong)
+    return
+  end
+  local reasons = permissions.reasons()
+  result.reasons = reasons.list
+  for i, name in ipairs(names) do -- "" sorts first: row 0
+    local values = complete(schema.channel_options, loading.namespaces[name])
+    local function path_of(option)
+      return (name == "" and WITHOUT or NAMESPACES .. "." .. name) .. "." .. option
+    end
+    local ok, tables = pcall(permissions.decide, module, path_of, values, reasons)
+    if not ok then
+      raised(loading, tables)
+    end
+    result.namespaces[i] = { name = name, values = values, rules = ok and tables or nil }
+  end
+end
+
 ---Builds everything C needs, or says everything that is wrong.
 ---@param request perigee.ConfigRequest
----@return table? result
+---@return table? result       result.warnings: one line each of what is allowed, but weak or without effect
 ---@return string[]? problems  one line each
 function M.load(request)
   ---@type perigee.Loading
   local loading = {
-    request = request, lines = locate.scan(""), problems = {}, values = {}, namespaces = { [""] = {} },
+    request = request, lines = locate.scan(""), problems = {}, warnings = {}, hooks = {}, values = {},
+    namespaces = { [""] = {} },
   }
   read_pairs(loading, request.defaults, "default")
   if request.text then
@@ -543,45 +611,14 @@ function M.load(request)
 
   local result = { values = complete(schema.options, loading.values), namespaces = {} }
   local names = sorted(loading.namespaces)
-  local function where_of(key)
-    if loading.request.text then
-      return line_of(loading, split(key))
-    end
-    return "configuration", 0
-  end
-  check.run {
-    values = result.values, assigned = loading.values, names = names, namespaces = loading.namespaces,
-    complete = complete, regex_ok = request.regex_ok,
-    problem = function(at, key, message)
-      local where, line = at and at.where, at and at.line
-      if not at then
-        where, line = where_of(key)
-      end
-      problem(loading, where, line, key, message)
-    end,
-  }
+  look_around(loading, result.values, names)
   read_pem(loading, result.values)
 
-  local reasons = permissions.reasons()
-  result.reasons = reasons.list
-  local rules, message = permissions.rules(sources(loading))
-  for i, name in ipairs(rules and names or {}) do -- "" sorts first: row 0
-    local values = complete(schema.channel_options, loading.namespaces[name])
-    local function path_of(option)
-      return (name == "" and WITHOUT or NAMESPACES .. "." .. name) .. "." .. option
-    end
-    local ok, decisions = pcall(permissions.decide, rules, path_of, values, reasons)
-    if not ok then
-      message = decisions
-    end
-    result.namespaces[i] = { name = name, values = values, rules = decisions }
-  end
-  if message then
-    raised(loading, message)
-  end
+  decide(loading, result, names)
   if #loading.problems > 0 then
-    return nil, format(loading.problems)
+    return nil, format(loading.problems, "")
   end
+  result.warnings = format(loading.warnings, "warning: ")
   local places = folders(loading)
   table.remove(places, 1)
   result.values["lua.path"] = places

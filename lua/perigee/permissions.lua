@@ -17,8 +17,8 @@ local CHANNEL = schema.index(schema.channel_options)
 
 ---The rules: a file perigee/rules.lua in lua.path replaces the built-in ones.
 ---@param sources perigee.Sources
----@return { explain: function }? module
----@return string? problem  an error as Lua raises it
+---@return { explain: function }? module  nil: the file does not work
+---@return string? where  the file's path, nil for the built-in ones; or what is wrong, as Lua says it
 function M.rules(sources)
   for i = 2, #sources.folders do
     local path = loader.join(sources.folders[i], "perigee/rules.lua")
@@ -37,7 +37,7 @@ function M.rules(sources)
         ok, module = pcall(chunk)
       end
       if ok and type(module) == "table" and type(module.explain) == "function" then
-        return module
+        return module, path
       end
       return nil, ok and path .. ":1: must return a table with a function explain" or module
     end

@@ -104,7 +104,8 @@ function converters.int(row, value)
   local integer = type(value) == "number" and math.tointeger(value)
   if not integer then
     local word = row.words and next(row.words)
-    return nil, "expected an integer" .. (word and (" or %q"):format(word) or "") .. got(row, value)
+    local quoted = type(value) == "string" and value:match "^%d+$" and " (write it without quotes)" or ""
+    return nil, "expected an integer" .. (word and (" or %q"):format(word) or "") .. got(row, value) .. quoted
   end
   return integer
 end
@@ -205,7 +206,9 @@ local function in_range(row, value)
   local unit = row.type == "duration" and 1000 or 1
   local low = row.min or (row.type == "duration" or row.type == "size") and 0 or nil
   if low and value < low * unit then
-    return nil, ("must be at least %s%s"):format(low, unit == 1000 and " s" or "")
+    local word = row.words and next(row.words)
+    return nil, ("must be at least %s%s%s"):format(low, unit == 1000 and " s" or "",
+      word and (", or %q"):format(word) or "")
   elseif row.max and value > row.max * unit then
     return nil, ("must be at most %s%s"):format(row.max, unit == 1000 and " s" or "")
   end

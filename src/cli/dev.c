@@ -203,7 +203,7 @@ static void add_base(struct buf *out, struct str address, int port)
     buf_printf(out, "http://%s%.*s%s:%d", v6 ? "[" : "", STR_ARGS(address), v6 ? "]" : "", port);
 }
 
-static int run(struct dev *d)
+static int run(struct dev *d, const struct options *o)
 {
     struct node_request request = {
         .settings = d->settings, .extend = extend, .ready = on_ready, .arg = d};
@@ -225,7 +225,7 @@ static int run(struct dev *d)
                STR_ARGS(buf_str(&d->base)), STR_ARGS(d->settings->http_api_handler_prefix),
                STR_ARGS(d->settings->http_api_key));
     make_page(d);
-    return serve_settings(&request);
+    return serve_settings(&request, o);
 }
 
 int cli_dev(int argc, char **argv)
@@ -247,9 +247,9 @@ int cli_dev(int argc, char **argv)
         goto out;
     }
     o.config = d.config_path;
-    d.settings = options_load(&o, NULL);
+    d.settings = options_load(&o);
     if (d.settings)
-        code = run(&d);
+        code = run(&d, &o);
     settings_unref(d.settings);
 out:
     buf_deinit(&d.page);

@@ -1,23 +1,24 @@
 #include "cli/options.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "script/config.h"
 
 #include <stdio.h>
-
-#define PROBLEMS_MAX 262144
 
 extern char **environ;
 
 void options_init(struct options *o, const char *command, int argc)
 {
     *o = (struct options){.command = command,
-                          .set = mem_zalloc(((size_t)argc + 1) * sizeof *o->set)};
+                          .set = mem_zalloc(((size_t)argc + 1) * sizeof *o->set),
+                          .warnings = BUF_INIT(OPTIONS_PROBLEMS_MAX)};
 }
 
 void options_deinit(struct options *o)
 {
     mem_free(o->set);
+    buf_deinit(&o->warnings);
 }
 
 const char *options_value(const struct options *o, int argc, char **argv, int *i, const char *flag,
@@ -51,25 +52,25 @@ bool options_take(struct options *o, int argc, char **argv, int *i)
     return value && *value != '\0';
 }
 
-static struct settings *load(const struct options *o, const char *const *defaults,
-                             const struct remote *source, struct buf *problems)
+struct settings *options_read(struct options *o, const struct remote *watch, struct buf *problems)
 {
     struct config_request request = {
         .path = o->config,
-        .defaults = defaults,
         .env = (const char *const *)environ,
         .set = o->set,
-        .watch = source,
+        .watch = watch,
+        .warnings = &o->warnings,
     };
     struct settings *settings;
 
+    buf_clear(&o->warnings);
     return config_load(&request, &settings, problems) == OK ? settings : NULL;
 }
 
-struct settings *options_load(const struct options *o, const char *const *defaults)
+struct settings *options_load(struct options *o)
 {
-    struct buf problems = BUF_INIT(PROBLEMS_MAX);
-    struct settings *settings = load(o, defaults, NULL, &problems);
+    struct buf problems = BUF_INIT(OPTIONS_PROBLEMS_MAX);
+    struct settings *settings = options_read(o, NULL, &problems);
 
     if (settings == NULL)
         fwrite(problems.ptr ? problems.ptr : "", 1, problems.len, stderr);
@@ -77,10 +78,15 @@ struct settings *options_load(const struct options *o, const char *const *defaul
     return settings;
 }
 
-struct settings *options_reload(const struct options *o, const struct remote *source,
-                                struct buf *problems)
+void options_log_warnings(const struct options *o)
 {
-    return load(o, NULL, source, problems);
+    struct str rest = buf_str(&o->warnings);
+    ptrdiff_t end;
+
+    while ((end = str_find(rest, '\n')) >= 0) {
+        LOG_WITH(LOG_WARN, "configuration", LOG_S("problem", str_of(rest.ptr, (size_t)end)));
+        rest = str_cut(rest, (size_t)end + 1);
+    }
 }
 
 int options_unexpected(const struct options *o, const char *argument)

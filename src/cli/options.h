@@ -3,11 +3,14 @@
 
 #include "core/settings.h"
 
+#define OPTIONS_PROBLEMS_MAX 262144
+
 struct options {
     const char *config; /* NULL: not given */
     const char **set;   /* ends with NULL */
     size_t set_count;
     const char *command; /* for messages */
+    struct buf warnings; /* of the last configuration that was read: one line each */
 };
 
 void options_init(struct options *o, const char *command, int argc);
@@ -18,11 +21,13 @@ bool options_take(struct options *o, int argc, char **argv, int *i);
  * values are reported and give "". */
 const char *options_value(const struct options *o, int argc, char **argv, int *i, const char *flag,
                           const char *short_flag);
-/* Loads the configuration; NULL: what is wrong was printed to stderr. defaults may be NULL. */
-struct settings *options_load(const struct options *o, const char *const *defaults);
+/* Loads the configuration; NULL: what is wrong was printed to stderr. */
+struct settings *options_load(struct options *o);
 struct remote;
-/* The same again later; what is wrong is added to problems. source: see struct config_request. */
-struct settings *options_reload(const struct options *o, const struct remote *source,
-                                struct buf *problems);
+/* The same; NULL: what is wrong was added to problems. watch: see struct config_request; may be
+ * NULL. */
+struct settings *options_read(struct options *o, const struct remote *watch, struct buf *problems);
+/* A log line of level warn for each of the warnings. */
+void options_log_warnings(const struct options *o);
 /* Prints what is wrong with an argument; the exit code for it. */
 int options_unexpected(const struct options *o, const char *argument);

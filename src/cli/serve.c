@@ -52,13 +52,14 @@ static enum err find_port(struct node_request *request)
     return err;
 }
 
-int serve_settings(struct node_request *request)
+int serve_settings(struct node_request *request, const struct options *o)
 {
     char *pid_file = str_dupz(request->settings->pid_file);
     int code = 1;
 
     if (setup_log(request->settings) == OK && (request->port > 0 || find_port(request) == OK) &&
         (*pid_file == '\0' || write_pid(pid_file) == OK)) {
+        options_log_warnings(o);
         code = node_run(request);
         if (*pid_file)
             unlink(pid_file);
@@ -86,7 +87,7 @@ static void warn_fixed(const struct settings *old, const struct settings *new)
 }
 
 struct reloading {
-    const struct options *options;
+    struct options *options;
     const struct settings *first; /* what the process started with */
 };
 
@@ -94,12 +95,14 @@ static struct settings *reload(void *arg, const struct remote *source)
 {
     struct reloading *r = arg;
     struct buf problems = BUF_INIT(RELOAD_PROBLEMS_MAX);
-    struct settings *settings = options_reload(r->options, source, &problems);
+    struct settings *settings = options_read(r->options, source, &problems);
 
-    if (settings)
+    if (settings) {
+        options_log_warnings(r->options);
         warn_fixed(r->first, settings);
-    else
+    } else {
         LOG_WITH(LOG_ERROR, "the configuration is wrong", LOG_S("problems", buf_str(&problems)));
+    }
     buf_deinit(&problems);
     return settings;
 }
@@ -120,12 +123,12 @@ int cli_serve(int argc, char **argv)
     }
     if (o.config == NULL && access("config.lua", R_OK) == 0)
         o.config = "config.lua";
-    request.settings = options_load(&o, NULL);
+    request.settings = options_load(&o);
     if (request.settings) {
         reloading = (struct reloading){&o, request.settings};
         request.reload = reload;
         request.reload_arg = &reloading;
-        code = serve_settings(&request);
+        code = serve_settings(&request, &o);
         settings_unref(request.settings);
     }
 out:

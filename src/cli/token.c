@@ -128,7 +128,7 @@ static int begin(struct token_request *r, int argc, char **argv, bool making)
     options_init(&r->options, argv[0], argc);
     if (!parse(r, argc, argv, making))
         return 2;
-    r->settings = options_load(&r->options, NULL);
+    r->settings = options_load(&r->options);
     return r->settings ? 0 : 2;
 }
 

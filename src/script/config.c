@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <lauxlib.h>
 #include <lualib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FILE_MAX ((size_t)16 << 20) /* config.lua and every file it reads */
@@ -85,6 +86,16 @@ static int l_read(lua_State *L)
     lua_pushnil(L);
     lua_pushstring(L, read_problem(err));
     return 2;
+}
+
+static int l_folder_ok(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 1);
+    struct stat st;
+
+    lua_pushboolean(L,
+                    stat(path, &st) == 0 && S_ISDIR(st.st_mode) && access(path, R_OK | X_OK) == 0);
+    return 1;
 }
 
 static int l_regex_ok(lua_State *L)
@@ -266,6 +277,8 @@ static void push_request(lua_State *L, const struct loading *loading)
     lua_setfield(L, -2, "set");
     lua_pushcfunction(L, l_read);
     lua_setfield(L, -2, "read");
+    lua_pushcfunction(L, l_folder_ok);
+    lua_setfield(L, -2, "folder_ok");
     lua_pushcfunction(L, l_regex_ok);
     lua_setfield(L, -2, "regex_ok");
     lua_pushcfunction(L, l_key_ok);
@@ -297,6 +310,19 @@ static void open_libraries(lua_State *L)
     lua_pop(L, 1);
 }
 
+/* The list on top of the stack, one line each. */
+static void add_lines(lua_State *L, struct buf *out)
+{
+    size_t count = lua_rawlen(L, -1);
+
+    for (size_t i = 0; i < count; i++) {
+        lua_rawgeti(L, -1, (lua_Integer)i + 1);
+        buf_add_str(out, str_at(L, -1));
+        buf_add_char(out, '\n');
+        lua_pop(L, 1);
+    }
+}
+
 /* Protected: everything that may raise. */
 static int run(lua_State *L)
 {
@@ -312,17 +338,15 @@ static int run(lua_State *L)
     lua_call(L, 1, 2);
     lua_sethook(L, NULL, 0, 0);
     if (lua_isnil(L, -2)) {
-        size_t count = lua_rawlen(L, -1);
-
-        for (size_t i = 0; i < count; i++) {
-            lua_rawgeti(L, -1, (lua_Integer)i + 1);
-            buf_add_str(loading->problems, values_str(L, -1));
-            buf_add_char(loading->problems, '\n');
-            lua_pop(L, 1);
-        }
+        add_lines(L, loading->problems);
         return 0;
     }
     lua_pop(L, 1);
+    if (loading->req->warnings) {
+        lua_getfield(L, -1, "warnings");
+        add_lines(L, loading->req->warnings);
+        lua_pop(L, 1);
+    }
     fill_settings(L, loading);
     return 0;
 }

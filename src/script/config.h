@@ -14,6 +14,8 @@ struct config_request {
     const char *const *set;      /* "key=value" of --set; ends with NULL, or NULL */
     const struct remote *watch;  /* what it has is taken, if it is for the same config_source; else
                                   * the source is asked, and waited for; may be NULL */
+    struct buf *warnings; /* on success: what is allowed, but weak or without effect, one line
+                             each; NULL: nobody asks */
 };
 
 /* ERR_CONFIG: everything that is wrong is in problems, one line each, with a newline. Secrets are

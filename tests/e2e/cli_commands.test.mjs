@@ -72,6 +72,9 @@ test("starting", async (t) => {
     assert.equal(answer.code, 1);
     assert.match(answer.stderr, new RegExp(String(server.port)));
   });
+  await t.test("what is weak in its configuration stands in the log", async () => {
+    await server.logged(/"level":"warn".*"message":"configuration","problem":"[^"]*client\.allowed_origins: warning: /);
+  });
   await t.test("a token of gentoken connects", async () => {
     const { stdout } = await run(["gentoken", "-c", server.file, "-u", "cli", "-q"]);
     const client = await server.open();

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
@@ -87,6 +88,28 @@ test("perigee check", async (t) => {
     const { text, code } = await check('return {\n  htp = {},\n  health = { enabled = "x" },\n  log = { lvl = 1 },\n}');
     assert.equal(code, 2);
     for (const place of [/config\.lua:2: htp\b/, /config\.lua:3: health\.enabled\b/, /config\.lua:4: log\.lvl\b/]) assert.match(text, place);
+  });
+
+  await t.test("what is allowed but dangerous is a warning: exit 0", async () => {
+    const { text, code } = await check("return {\n  client = { insecure = true },\n  lua = { path = { '.' } },\n}");
+    assert.equal(code, 0);
+    assert.match(text, /config\.lua:2: client\.insecure: warning: /);
+    assert.match(text, /config\.lua: ok\n$/);
+  });
+
+  await t.test("a folder of lua.path that is not there: exit 2", async () => {
+    const { text, code } = await check('return {\n  lua = { path = { "nosuch" } },\n}');
+    assert.equal(code, 2);
+    assert.match(text, /config\.lua:2: lua\.path: there is no readable folder ".*nosuch"/);
+  });
+
+  await t.test("a private key where a public one belongs: exit 2, and nothing of it is shown", async () => {
+    const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    writeFileSync(join(folder, "key.pem"), privateKey.export({ type: "pkcs8", format: "pem" }));
+    const { text, code } = await check('return {\n  client = { token = { ecdsa_public_key = "key.pem" } },\n}');
+    assert.equal(code, 2);
+    assert.match(text, /config\.lua:2: client\.token\.ecdsa_public_key: is a private key/);
+    assert.doesNotMatch(text, /BEGIN/);
   });
 
   await t.test("serve refuses the same with exit 2", async () => {

@@ -14,6 +14,9 @@ return function(t)
       regex_ok = function(pattern)
         return pattern ~= "("
       end,
+      folder_ok = function()
+        return true
+      end,
     }
     for name, given in pairs(extra or {}) do
       request[name] = given

@@ -164,10 +164,31 @@ static void wrong_configuration_tells_every_problem_with_its_line(void **state)
     snprintf(expected, sizeof expected,
              "--set: quite_unknown: unknown option\n"
              "%s:2: http_server.prot: unknown option (did you mean http_server.port?)\n"
-             "%s:3: workers: must be at least 1\n",
+             "%s:3: workers: must be at least 1, or \"auto\"\n",
              path, path);
     assert_string_equal(p.ptr, expected);
     buf_deinit(&p);
+}
+
+static void a_weak_configuration_is_loaded_with_its_warnings(void **state)
+{
+    struct buf problems = BUF_INIT(65536), warnings = BUF_INIT(65536);
+    struct config_request req = {.path = path, .warnings = &warnings};
+    struct settings *s = NULL;
+    char expected[512];
+
+    write_config(
+        "return {\n  client = { insecure = true, allowed_origins = { 'https://a.test' } },\n"
+        "  http_api = { disabled = true },\n}");
+    assert_int_equal(config_load(&req, &s, &problems), OK);
+    snprintf(expected, sizeof expected,
+             "%s:2: client.insecure: warning: everybody may do everything; for development only\n",
+             path);
+    assert_true(str_eq(buf_str(&warnings), str_from(expected)));
+    assert_int_equal(problems.len, 0);
+    settings_unref(s);
+    buf_deinit(&problems);
+    buf_deinit(&warnings);
 }
 
 static void a_missing_file_and_a_folder_are_told(void **state)
@@ -293,6 +314,7 @@ int main(void)
         cmocka_unit_test(environment_and_set_override_the_file),
         cmocka_unit_test(rules_are_cached_as_bits_with_their_reasons),
         cmocka_unit_test(wrong_configuration_tells_every_problem_with_its_line),
+        cmocka_unit_test(a_weak_configuration_is_loaded_with_its_warnings),
         cmocka_unit_test(a_missing_file_and_a_folder_are_told),
         cmocka_unit_test(a_runtime_error_keeps_the_whole_path_however_long),
         cmocka_unit_test(settings_live_until_the_last_reference),
