@@ -9,6 +9,7 @@ local M = {}
 ---@field environment table
 ---@field load fun(text: string, path: string): function?, string?
 ---@field require fun(name: string): any
+---@field sources perigee.LoaderRequest
 
 ---@class perigee.LoaderRequest
 ---@field globals table                                  the state's real globals
@@ -37,7 +38,7 @@ end
 ---@param request perigee.LoaderRequest
 ---@return perigee.Loader
 function M.new(request)
-  local loader = {}
+  local loader = { sources = request }
   local loaded, loading = {}, {}
 
   function loader.load(text, path)

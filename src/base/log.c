@@ -14,6 +14,8 @@
 static _Atomic int level_min = LOG_INFO;
 static _Atomic int fd = STDERR_FILENO;
 static _Atomic bool as_json = true;
+static log_sink_fn *sink; /* NULL: lines are written */
+static void *sink_arg;
 
 static const char *const names[] = {"trace", "debug", "info", "warn", "error", "none"};
 static const char *const colours[] = {"\033[2m", "\033[2m", "\033[36m", "\033[33m", "\033[31m", ""};
@@ -35,9 +37,15 @@ int log_setup(enum log_level level, enum log_format format, const char *path)
     return OK;
 }
 
+void log_set_sink(log_sink_fn *fn, void *arg)
+{
+    sink = fn;
+    sink_arg = arg;
+}
+
 bool log_enabled(enum log_level level)
 {
-    return (int)level >= atomic_load_explicit(&level_min, memory_order_relaxed);
+    return sink || (int)level >= atomic_load_explicit(&level_min, memory_order_relaxed);
 }
 
 /* A byte above 0x7f passes: user input was validated as UTF-8 or is escaped by its caller. */
@@ -128,6 +136,10 @@ void log_write(enum log_level level, struct str message, const struct log_field 
 
     if (!log_enabled(level))
         return;
+    if (sink) {
+        sink(sink_arg, level, message, fields, n);
+        return;
+    }
     if (atomic_load_explicit(&as_json, memory_order_relaxed))
         add_json(&line, level, message, fields, n);
     else

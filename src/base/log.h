@@ -22,6 +22,10 @@ struct log_field {
 /* The file is opened for appending (path NULL or "": stderr). ERR_IO (enum err) leaves everything
  * as it was. */
 int log_setup(enum log_level level, enum log_format format, const char *path) NODISCARD;
+/* fn takes every line of any level in place of the file: for tools, before any thread starts. */
+typedef void log_sink_fn(void *arg, enum log_level level, struct str message,
+                         const struct log_field *fields, size_t n);
+void log_set_sink(log_sink_fn *fn, void *arg);
 bool log_enabled(enum log_level level);
 void log_write(enum log_level level, struct str message, const struct log_field *fields, size_t n);
 

@@ -70,6 +70,13 @@ struct client {
     bool user_counted;  /* of admission_enter_user */
 };
 
+/* What was decided about a command, and why; for tools that explain it. */
+struct decision {
+    uint32_t code; /* of the error or disconnect; 0: allowed */
+    struct str cause, option;
+};
+typedef void client_watch_fn(void *arg, const struct decision *d);
+
 /* What all clients of one worker share. */
 struct clients {
     struct core *core;
@@ -83,6 +90,8 @@ struct clients {
     struct auth *auth; /* keys of tokens (client/auth.h) */
     struct jwks *jwks; /* keys that others publish */
     struct occupancy *occupancy;
+    client_watch_fn *watch; /* NULL: nobody asks why */
+    void *watch_arg;
 };
 
 /* Makes them for one worker and enters the up-calls of hub, home and control. */
@@ -163,6 +172,29 @@ struct refusal {
     struct str channel;
 };
 void client_log_refusal(const struct client *cl, uint32_t code, const struct refusal *why);
+
+/* The other side of it, for whoever watches: what allowed a command. */
+enum allowed_by { BY_RULES, BY_CAPABILITY, BY_TOKEN, BY_HOOK };
+void client_watch_allowed(const struct client *cl, const struct ns *ns, unsigned who,
+                          enum action action, enum allowed_by by);
+static inline void client_allowed(const struct client *cl, const struct ns *ns, unsigned who,
+                                  enum action action, enum allowed_by by)
+{
+    if (__builtin_expect(clients_of(cl)->watch != NULL, 0))
+        client_watch_allowed(cl, ns, who, action, by);
+}
+
+/* --- for tools (client/cmd_connect.c) --- */
+
+/* Who somebody is, whom nobody has to prove. Borrowed. */
+struct client_identity {
+    struct str user;
+    struct str info, meta, caps; /* raw, or empty */
+};
+/* Connects a client that has said nothing yet, as if a token had said who it is; the connect hook
+ * is not asked. Its connect result answers command 1. ERR_SYNTAX, ERR_LIMIT: caps are no list of
+ * capabilities. */
+enum err client_connect_as(struct client *cl, const struct client_identity *who) NODISCARD;
 
 /* --- a command's life (client/receive.c) --- */
 

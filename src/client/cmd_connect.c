@@ -505,18 +505,26 @@ static void on_held_overflow(struct outbox *held, enum err why)
     client_write_failed(container_of(held, struct connecting, held)->cl, why);
 }
 
-void cmd_connect(struct client *cl, const struct wire_command *command)
+static struct connecting *begin(struct client *cl, uint32_t id,
+                                const struct wire_connect_request *request)
 {
     struct connecting *c = mem_zalloc(sizeof *c);
-    struct script *script = cl->core->script;
 
     client_wait(cl);
     cl->state = CLIENT_CONNECTING;
     c->cl = cl;
-    c->id = command->id;
+    c->id = id;
     c->settings = settings_ref(cl->core->settings);
-    c->request = keep_request(&c->arena, command->connect);
+    c->request = keep_request(&c->arena, request);
     outbox_init(&c->held, NULL, (size_t)c->settings->client_queue_max_size, on_held_overflow);
+    return c;
+}
+
+void cmd_connect(struct client *cl, const struct wire_command *command)
+{
+    struct connecting *c = begin(cl, command->id, command->connect);
+    struct script *script = cl->core->script;
+
     if (headers_keep_emulated(cl, command->connect->headers) != OK) {
         fail_disconnect(c, DISCONNECT_BAD_REQUEST,
                         &(struct refusal){.cause = "headers in the connect command are not valid"});
@@ -528,4 +536,21 @@ void cmd_connect(struct client *cl, const struct wire_command *command)
         ask_hook(c);
     else
         enter(c);
+}
+
+enum err client_connect_as(struct client *cl, const struct client_identity *who)
+{
+    static const struct wire_connect_request nothing;
+    struct connecting *c;
+    enum err err = caps_new(who->caps, &cl->caps);
+
+    if (err != OK)
+        return err;
+    c = begin(cl, 1, &nothing);
+    c->has_user = c->by_token = true;
+    c->user = arena_dup(&c->arena, who->user);
+    c->info = arena_dup(&c->arena, who->info);
+    c->meta = arena_dup(&c->arena, who->meta);
+    enter(c);
+    return OK;
 }

@@ -70,8 +70,10 @@ static void on_hook(void *arg, const struct hook_verdict *v)
     case VERDICT_NIL:
         if (!command_allowed(p->cl, p->id, p->channel, &p->parts, ACTION_HISTORY))
             break;
-        /* fall through */
+        read_history(r);
+        return;
     case VERDICT_ALLOW:
+        client_allowed(p->cl, NULL, 0, ACTION_HISTORY, BY_HOOK);
         read_history(r);
         return;
     case VERDICT_REFUSE:

@@ -65,6 +65,7 @@ static void on_hook(struct pending *p, const struct hook_verdict *v, bool stats)
             read = command_allowed(p->cl, p->id, p->channel, &p->parts, ACTION_PRESENCE);
             break;
         case VERDICT_ALLOW:
+            client_allowed(p->cl, NULL, 0, ACTION_PRESENCE, BY_HOOK);
             break;
         case VERDICT_REFUSE:
             command_refuse(p->cl, p->id, ERROR_PERMISSION_DENIED,

@@ -73,6 +73,9 @@ static void decide_by_rules(struct publishing *w, const struct hook_verdict *v)
     struct pending *p = w->pending;
 
     if (w->allowed) {
+        client_allowed(p->cl, p->parts.ns, w->who, ACTION_PUBLISH,
+                       settings_allows(p->parts.ns, w->who, ACTION_PUBLISH) ? BY_RULES
+                                                                            : BY_CAPABILITY);
         publish(w, p->data, kind_wire(p->cl->hub.kind) == WIRE_JSON, v);
         return;
     }
@@ -98,6 +101,7 @@ static void on_hook(void *arg, const struct hook_verdict *v)
         decide_by_rules(w, v);
         return;
     case VERDICT_ALLOW:
+        client_allowed(p->cl, NULL, 0, ACTION_PUBLISH, BY_HOOK);
         publish(w, v->has_data ? v->data : p->data,
                 v->has_data ? v->data_is_json : kind_wire(p->cl->hub.kind) == WIRE_JSON, v);
         return;

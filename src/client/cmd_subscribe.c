@@ -85,9 +85,12 @@ static bool decide_by_rules(struct pending *p, struct asking *a)
 {
     const struct ns *ns = a->plan.ns;
 
-    if (a->by_token || settings_allows(ns, a->who, ACTION_SUBSCRIBE))
+    if (a->by_token || settings_allows(ns, a->who, ACTION_SUBSCRIBE)) {
+        client_allowed(p->cl, ns, a->who, ACTION_SUBSCRIBE, a->by_token ? BY_TOKEN : BY_RULES);
         return start(p, a);
+    }
     if (client_may(p->cl, ns, a->who, ACTION_SUBSCRIBE, a->plan.channel)) {
+        client_allowed(p->cl, ns, a->who, ACTION_SUBSCRIBE, BY_CAPABILITY);
         a->plan.flags |= SUB_BY_CAPS;
         return start(p, a);
     }
@@ -119,6 +122,7 @@ static void on_hook(void *arg, const struct hook_verdict *v)
                 a->plan.expire_at = v->expire_at;
             if (v->override.len > 0)
                 a->wish.override = v->override;
+            client_allowed(p->cl, NULL, 0, ACTION_SUBSCRIBE, BY_HOOK);
             started = start(p, a);
             break;
         case VERDICT_REFUSE:

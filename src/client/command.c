@@ -235,8 +235,11 @@ bool command_allowed(struct client *cl, uint32_t id, struct str channel,
 {
     unsigned who = client_who(cl, parts, channel);
 
-    if (client_may(cl, parts->ns, who, action, channel))
+    if (client_may(cl, parts->ns, who, action, channel)) {
+        client_allowed(cl, parts->ns, who, action,
+                       settings_allows(parts->ns, who, action) ? BY_RULES : BY_CAPABILITY);
         return true;
+    }
     command_refuse(cl, id, ERROR_PERMISSION_DENIED,
                    &(struct refusal){.cause_text = settings_denied_cause(parts->ns, who, action),
                                      .option = settings_denied_option(parts->ns, who, action),

@@ -42,9 +42,13 @@ void client_push(struct client *cl, const struct wire_push *push)
 
 void client_log_refusal(const struct client *cl, uint32_t code, const struct refusal *why)
 {
+    struct str cause = why->cause ? str_from(why->cause) : why->cause_text;
+    const struct clients *cs = clients_of(cl);
     struct log_field fields[7];
     size_t n = 0;
 
+    if (cs->watch)
+        cs->watch(cs->watch_arg, &(struct decision){code, cause, why->option});
     if (!log_enabled(LOG_INFO))
         return;
     fields[n++] = LOG_I("code", code);
@@ -52,8 +56,34 @@ void client_log_refusal(const struct client *cl, uint32_t code, const struct ref
     fields[n++] = LOG_S("user", client_user(cl));
     if (why->channel.len > 0)
         fields[n++] = LOG_S("channel", why->channel);
-    fields[n++] = LOG_S("cause", why->cause ? str_from(why->cause) : why->cause_text);
+    fields[n++] = LOG_S("cause", cause);
     if (why->option.len > 0)
         fields[n++] = LOG_S("option", why->option);
     log_write(LOG_INFO, STR("refused"), fields, n);
+}
+
+void client_watch_allowed(const struct client *cl, const struct ns *ns, unsigned who,
+                          enum action action, enum allowed_by by)
+{
+    const struct clients *cs = clients_of(cl);
+    struct decision d = {0};
+
+    switch (by) {
+    case BY_RULES:
+        d.cause = settings_denied_cause(ns, who, action);
+        d.option = settings_denied_option(ns, who, action);
+        break;
+    case BY_CAPABILITY:
+        d.cause = STR("a capability of its token or of its connection allows it");
+        break;
+    case BY_TOKEN:
+        d.cause = STR("the subscription token allows it");
+        d.option = STR("client.token");
+        break;
+    case BY_HOOK:
+        d.cause = STR("the hook allowed it");
+        d.option = STR("hooks");
+        break;
+    }
+    cs->watch(cs->watch_arg, &d);
 }

@@ -110,7 +110,8 @@ static inline bool settings_allows(const struct ns *ns, unsigned who, enum actio
     return ns->allow[who & (WHO_COUNT - 1)] & (1u << action);
 }
 
-/* For the log line of a refusal: the option to change, and the cause in words. */
+/* For the log line of a refusal: the option to change, and the cause in words. Of what is allowed:
+ * the option that allows it. */
 struct str settings_denied_option(const struct ns *ns, unsigned who, enum action action);
 struct str settings_denied_cause(const struct ns *ns, unsigned who, enum action action);
 

@@ -83,8 +83,12 @@ static void arm(struct timers *ts)
 
 static void on_tick(uv_timer_t *tick)
 {
-    struct timers *ts = container_of(tick, struct timers, tick);
-    struct worker *w = tick->loop->data;
+    timers_fire(container_of(tick, struct timers, tick));
+}
+
+void timers_fire(struct timers *ts)
+{
+    struct worker *w = ts->tick.loop->data;
     uint64_t now = clock_mono_ms();
 
     if (w)

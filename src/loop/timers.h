@@ -33,6 +33,8 @@ void timers_deinit(struct timers *ts); /* after the loop ended: frees the heap *
 /* Sets or moves it. Set from a timer's callback it fires in a later tick, never in the same one. */
 void timer_set(struct timers *ts, struct timer *t, uint64_t due_ms);
 void timer_unset(struct timers *ts, struct timer *t); /* harmless when not set */
+/* Fires what is due now. The loop does so by itself; for whoever moves the clock by hand. */
+void timers_fire(struct timers *ts);
 static inline bool timer_is_set(const struct timer *t)
 {
     return t->slot != 0;

@@ -317,7 +317,7 @@ static void add_lines(lua_State *L, struct buf *out)
 
     for (size_t i = 0; i < count; i++) {
         lua_rawgeti(L, -1, (lua_Integer)i + 1);
-        buf_add_str(out, str_at(L, -1));
+        buf_add_str(out, values_str(L, -1));
         buf_add_char(out, '\n');
         lua_pop(L, 1);
     }

@@ -406,7 +406,7 @@ void sandbox_open(lua_State *L)
     lua_setglobal(L, "require");
 }
 
-/* read(path) → text, or nil and why not. Only while config.lua loads: it blocks. */
+/* read(path) → text, or nil and why not. In the server only while config.lua loads: it blocks. */
 static int read_file(lua_State *L)
 {
     struct script *s = script_of(L);
@@ -415,7 +415,7 @@ static int read_file(lua_State *L)
     bool was_limited = s->limited;
     enum err err;
 
-    if (!s->loading)
+    if (!s->loading && s->tool_ref == LUA_NOREF)
         return luaL_error(L, "require may read a file only while config.lua loads");
     err = config_read_file(path, &text);
     s->limited = false; /* so that nothing raises while text is ours to free */
@@ -450,9 +450,23 @@ static void push_folders(lua_State *L, const struct settings *set)
     }
 }
 
-void sandbox_run_config(lua_State *L, const struct settings *set)
+/* The tool may add to what programs find. */
+static void prepare(lua_State *L, struct script *s)
 {
-    int module = lua_gettop(L), sources = module + 1;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, s->tool_ref);
+    if (lua_getfield(L, -1, "prepare") == LUA_TFUNCTION) {
+        lua_pushvalue(L, -3);
+        lua_call(L, 1, 0);
+    } else {
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+}
+
+void sandbox_open_loader(lua_State *L, const struct settings *set)
+{
+    struct script *s = script_of(L);
+    int module = lua_gettop(L);
 
     lua_pushcfunction(L, embedded_require);
     lua_pushliteral(L, "perigee.loader");
@@ -469,11 +483,18 @@ void sandbox_run_config(lua_State *L, const struct settings *set)
     lua_pushvalue(L, module);
     lua_setfield(L, -2, "perigee");
     lua_setfield(L, -2, "modules");
-    lua_pushvalue(L, -1);
-    lua_insert(L, sources);
+    if (s->tool_ref != LUA_NOREF)
+        prepare(L, s);
     lua_call(L, 1, 1);
+    lua_replace(L, module);
+    lua_settop(L, module);
+}
 
-    lua_getfield(L, -1, "load");
+void sandbox_run_config(lua_State *L, const struct settings *set)
+{
+    int loader = lua_gettop(L);
+
+    lua_getfield(L, loader, "load");
     lua_pushlstring(L, set->source.ptr ? set->source.ptr : "return {}",
                     set->source.ptr ? set->source.len : 9);
     lua_pushlstring(L, set->path.ptr ? set->path.ptr : "config.lua",
@@ -485,6 +506,6 @@ void sandbox_run_config(lua_State *L, const struct settings *set)
     lua_call(L, 0, 1);
     if (!lua_istable(L, -1))
         luaL_error(L, "config.lua must return a table, not a %s", luaL_typename(L, -1));
-    lua_replace(L, module);
-    lua_settop(L, sources);
+    lua_replace(L, loader);
+    lua_settop(L, loader);
 }

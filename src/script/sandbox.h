@@ -11,7 +11,9 @@
 /* Opens the libraries as globals, with the built-in modules' require. Raises. */
 void sandbox_open(lua_State *L);
 
-/* Runs config.lua (settings' source) in its strict environment with the module table on top of the
- * stack as `perigee`, and replaces that by the table it returned; above it what the file was loaded
- * from (perigee.Sources of lua/perigee/permissions.lua). Raises. */
+/* Makes the loader of user programs (lua/perigee/loader.lua), which gives them the module table on
+ * top of the stack as `perigee`, and replaces that by it. Raises. */
+void sandbox_open_loader(lua_State *L, const struct settings *settings);
+/* Runs config.lua (settings' source) by the loader on top of the stack, and replaces that by the
+ * table it returned. Raises. */
 void sandbox_run_config(lua_State *L, const struct settings *settings);

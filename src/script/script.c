@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "script/embedded.h"
 #include "script/module.h"
 #include "script/sandbox.h"
 #include "script/script_state.h"
@@ -153,7 +154,7 @@ static void run_begin(struct script *s, struct run *run, lua_State *L, struct co
                         .co = co,
                         .outer = s->run,
                         .interrupted = running,
-                        .budget_ns = s->budget_ns};
+                        .budget_ns = co && co->budget_ns ? co->budget_ns : s->budget_ns};
     s->run = run;
     s->limited = true;
     running = run;
@@ -240,9 +241,17 @@ lua_State *script_begin(struct script *s)
     } else {
         co = coroutine_new(s);
     }
+    co->budget_ns = 0;
     list_add_tail(&s->alive, &co->in_script);
     s->alive_count++;
     return co->L;
+}
+
+void script_set_budget(lua_State *L, uint64_t ms)
+{
+    struct coroutine *co = *(struct coroutine **)lua_getextraspace(L);
+
+    co->budget_ns = MIN(ms, UINT64_MAX / 2000000) * 1000000;
 }
 
 /* Is this one to be logged? */
@@ -397,6 +406,48 @@ void script_wait_on_cancel(struct script_wait *w, void (*fn)(void *arg), void *a
 
 /* --- life ------------------------------------------------------------------------------------- */
 
+/* The tool's table, made with the module on top of the stack. */
+static void open_tool(struct script *s, lua_State *L, const struct script_tool *tool)
+{
+    lua_pushcfunction(L, embedded_require);
+    lua_pushstring(L, tool->module);
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "new");
+    tool->push_driver(L, tool->arg);
+    lua_pushvalue(L, -4);
+    lua_call(L, 2, 1);
+    s->tool_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pop(L, 1);
+}
+
+void script_push_tool(struct script *s, lua_State *L, const char *field)
+{
+    lua_rawgeti(L, LUA_REGISTRYINDEX, s->tool_ref);
+    lua_getfield(L, -1, field);
+    lua_remove(L, -2);
+}
+
+/* The loader is on top of the stack, and then the table that config.lua returned. */
+static void run_config_for_tool(struct script *s, lua_State *L, const struct script_tool *tool)
+{
+    lua_rawgeti(L, LUA_REGISTRYINDEX, s->tool_ref);
+    lua_pushvalue(L, -2);
+    lua_setfield(L, -2, "loader");
+    lua_pop(L, 1);
+    if (tool->alone) {
+        lua_newtable(L);
+        return;
+    }
+    sandbox_run_config(L, s->settings);
+    script_push_tool(s, L, "loaded");
+    if (lua_isfunction(L, -1)) {
+        lua_insert(L, -2);
+        lua_call(L, 1, 1);
+    } else {
+        lua_pop(L, 1);
+    }
+}
+
 /* Runs protected on the main stack: the sandbox, the modules, the chunk and its functions. */
 static int load(lua_State *L)
 {
@@ -410,12 +461,20 @@ static int load(lua_State *L)
     timing_open(L);
     if (request->open)
         request->open(s, L);
+    if (request->tool)
+        open_tool(s, L, request->tool);
     module_close(L);
-    sandbox_run_config(L, s->settings);
-    hooks_load(s, L, lua_gettop(L) - 1);
-    channel_options_load(s, L, lua_gettop(L));
-    lua_pop(L, 1);
+    sandbox_open_loader(L, s->settings);
+    lua_getfield(L, -1, "sources");
+    lua_insert(L, -2);
+    if (request->tool)
+        run_config_for_tool(s, L, request->tool);
+    else
+        sandbox_run_config(L, s->settings);
+    hooks_load(s, L, lua_gettop(L));
+    channel_options_load(s, L, lua_gettop(L) - 1);
     s->config_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pop(L, 1);
     return 0;
 }
 
@@ -430,7 +489,11 @@ enum err script_new(const struct script_request *request, struct buf *problem, s
     s->settings = settings_ref(request->settings);
     s->bytes_max = (size_t)MAX(s->settings->lua_memory_limit, 1 << 20);
     s->budget_ns = (uint64_t)MAX(s->settings->lua_timeout_ms, 1) * 1000000;
-    s->rpc_ref = s->api_ref = s->config_ref = LUA_NOREF;
+    s->rpc_ref = s->api_ref = s->config_ref = s->tool_ref = LUA_NOREF;
+    if (request->tool && request->tool->alone) {
+        s->bytes_max = SIZE_MAX / 2;
+        s->budget_ns = UINT64_MAX / 2;
+    }
     s->encoded = BUF_INIT(16 << 20);
     list_init(&s->alive);
     list_init(&s->timers);

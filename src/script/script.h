@@ -19,10 +19,23 @@ struct script;
  * on top of L's stack (to be left there). */
 typedef void script_open_fn(struct script *s, lua_State *L);
 
+/* A tool of the command line, which works in the state that config.lua runs in. Its Lua module has
+ * a function new(driver, perigee), called before config.lua; what that returns may have
+ *     prepare(request)   changes what programs find (perigee.LoaderRequest)
+ *     loaded(config)     takes the table that config.lua returned, and returns the one that counts
+ * and finds the loader (lua/perigee/loader.lua) in its field loader. */
+struct script_tool {
+    const char *module;
+    void (*push_driver)(lua_State *L, void *arg); /* pushes what new gets first */
+    void *arg;
+    bool alone; /* without config.lua's program, and without limits on time and memory */
+};
+
 struct script_request {
     struct worker *worker;
     const struct settings *settings; /* referenced by the script */
     script_open_fn *open;            /* bind layer; NULL in tests */
+    const struct script_tool *tool;  /* NULL in the server */
 };
 
 /* Runs the configuration's chunk for its functions. ERR_SCRIPT with the reason in problem. */
@@ -54,6 +67,10 @@ typedef void script_done_fn(void *arg, enum err err, lua_State *co, int n);
 lua_State *script_begin(struct script *s);
 void script_run(struct script *s, lua_State *co, int nargs, const char *what, script_done_fn *fn,
                 void *arg);
+/* Between the two: co may compute for so long between two waits, whatever lua.timeout says. */
+void script_set_budget(lua_State *co, uint64_t ms);
+/* Pushes a field of the tool's table. */
+void script_push_tool(struct script *s, lua_State *L, const char *field);
 
 /* --- C functions that wait -------------------------------------------------------------------- */
 

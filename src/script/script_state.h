@@ -27,6 +27,7 @@ struct coroutine {
     int ref;               /* in the registry: keeps L alive */
     struct list in_script; /* of script->alive */
     const char *what;      /* static text */
+    uint64_t budget_ns;    /* 0: the script's */
     script_done_fn *fn;
     void *arg;
     struct script_wait wait;
@@ -51,6 +52,7 @@ struct script {
     struct worker *worker;
     const struct settings *settings;
     struct run *run; /* innermost */
+    int tool_ref;    /* the tool's table; LUA_NOREF in the server */
     bool limited;    /* the memory limit counts: only where Lua catches the error */
     bool loading;    /* the chunk runs; nothing may wait */
     bool closing;

@@ -27,10 +27,23 @@ test("the command line", async (t) => {
     for (const args of [["help"], ["--help"], ["-h"]]) {
       const answer = await run(args);
       assert.equal(answer.code, 0);
-      for (const word of ["serve", "dev", "check", "gentoken", "gensubtoken", "version", "help"]) {
+      for (const word of ["serve", "dev", "check", "explain", "gentoken", "gensubtoken", "version", "help"]) {
         assert.match(answer.stdout, new RegExp(`\\b${word}\\b`));
       }
     }
+  });
+  await t.test("help of every command says how to use it and what else it takes", async () => {
+    const { stdout } = await run(["help"]);
+    const names = [...stdout.matchAll(/^ {2}perigee (\w+)/gm)].map(([, name]) => name);
+    assert.ok(names.length >= 11);
+    for (const name of names) {
+      const help = await run(["help", name]);
+      assert.equal(help.code, 0);
+      assert.ok(help.stdout.startsWith(`usage: perigee ${name}`), help.stdout);
+      if (!["version", "help"].includes(name)) assert.match(help.stdout, /\n\n {2}-|\n\n {6}--/, name);
+    }
+    assert.equal((await run(["gentoken", "--help"])).stdout, (await run(["help", "gentoken"])).stdout);
+    assert.equal((await run(["help", "nosuch"])).code, 2);
   });
   await t.test("wrong usage: exit 2 and a hint on stderr", async () => {
     for (const args of [["nosuch"], ["--nosuch"], ["serve", "--nosuch"], ["serve", "-c"], ["check", "a", "b"], ["serve", "--set", "nonsense"]]) {

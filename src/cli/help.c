@@ -1,0 +1,83 @@
+#include "cli/help.h"
+
+#include "base/base.h"
+
+#include <string.h>
+
+#define COMMON                                                                                     \
+    "  -c, --config FILE    the configuration (default: config.lua of this folder)\n"              \
+    "      --set KEY=VALUE  overrides an option, such as http_server.port=8001; repeatable\n"
+
+#define TOKEN_COMMON                                                                               \
+    "  -c, --config FILE    whose keys to take (default: config.lua of this folder)\n"             \
+    "      --set KEY=VALUE  overrides an option; repeatable\n"
+
+#define MAKE_TOKEN                                                                                 \
+    "  -u, --user USER      the user id; none: an anonymous user\n"                                \
+    "  -t, --ttl TTL        seconds, or a duration such as 1h30m; -1: for ever (default: 7 "       \
+    "days)\n"                                                                                      \
+    "  -q, --quiet          the token alone, without a newline\n"
+
+static const struct {
+    const char *command, *text;
+} texts[] = {
+    {"serve",
+     COMMON "\nStays in the foreground and logs to stderr. SIGHUP reads the configuration again, "
+            "SIGTERM and\n"
+            "SIGINT stop gracefully, a second signal at once. Without a file every option has its "
+            "default.\n"
+            "Exit code: 0 stopped by a signal, 1 failed (the port is in use), 2 wrong usage or "
+            "configuration.\n"},
+    {"dev",
+     "      --set KEY=VALUE  overrides an option, such as http_server.port=8001; repeatable\n"
+     "\nServes on loopback only, with secrets that it makes, and a page to play with at /. Writes "
+     "its\n"
+     "configuration into this folder (config.lua, or perigee-dev.lua) and goes on with it next "
+     "time.\n"},
+    {"check", COMMON "\nPrints every problem as FILE:LINE: key: problem. What is allowed, but "
+                     "dangerous or without\n"
+                     "effect, is a warning. Exit code: 0 usable, 2 not.\n"},
+    {"explain", COMMON
+     "  -u, --user USER      who asks\n"
+     "      --anonymous      somebody without a user id asks\n"
+     "  -s, --channel NAME   where\n"
+     "      --subscribed     the connection is in the channel already\n"
+     "      --token TOKEN    subscribe: the subscription token that the client brings\n"
+     "  -d, --data JSON      publish: the data (default: {}); subscribe: what it sends along\n"
+     "      --info JSON      what hooks see as client.info\n"
+     "      --meta JSON      what hooks see as client.meta\n"
+     "      --caps JSON      capabilities of the connection, as in a token\n"
+     "\nGives the command to a server inside this process, without sockets, and prints first "
+     "`allowed`\n"
+     "or `denied (code N)`, then what decided it: FILE:LINE of the option, or of the hook and what "
+     "it\n"
+     "returned. Hooks really run, with all they do: requests to other servers are made; what they\n"
+     "publish reaches nobody. That the client is connected is taken for granted: the connect hook "
+     "is\n"
+     "not asked.\n"
+     "Exit code: 0 allowed, 1 denied, 2 wrong usage or configuration.\n"},
+    {"genconfig", "  -o FILE              where to (default: config.lua)\n"
+                  "\nWrites a configuration with fresh secrets, readable by its owner only. A file "
+                  "that is there\n"
+                  "already is never overwritten. Exit code: 0 written, 1 failed, 2 wrong usage.\n"},
+    {"gentoken",
+     TOKEN_COMMON MAKE_TOKEN "\nMakes an HS256 token with client.token.hmac_secret_key. Exit code: "
+                             "0, or 1: there is no key.\n"},
+    {"gensubtoken", TOKEN_COMMON MAKE_TOKEN
+     "  -s, --channel NAME   the channel it is for\n"
+     "\nMakes an HS256 token with client.subscription_token.hmac_secret_key, or that of "
+     "client.token "
+     "when\nclient.subscription_token.enabled is off. Exit code: 0, or 1: there is no key.\n"},
+    {"checktoken", TOKEN_COMMON "\nPrints the user and the claims. Exit code: 0 valid, 1 not.\n"},
+    {"checksubtoken",
+     TOKEN_COMMON "\nPrints the user and the claims. Exit code: 0 valid, 1 not.\n"},
+};
+
+const char *help_text(const char *command)
+{
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        if (strcmp(texts[i].command, command) == 0)
+            return texts[i].text;
+    }
+    return NULL;
+}
