@@ -8,6 +8,7 @@
 #include "cli/genconfig.h"
 #include "cli/help.h"
 #include "cli/serve.h"
+#include "cli/test.h"
 #include "cli/token.h"
 
 #include <stdio.h>
@@ -29,6 +30,8 @@ static const struct command {
     {"explain", cli_explain,
      "[-c config.lua] --user U --channel C subscribe|publish|presence|history",
      "says what a client may do in a channel, and what decides it"},
+    {"test", cli_test, "FILE_test.lua... [-c config.lua] [-f TEXT]",
+     "runs your own tests of rules and hooks, with fake clients and clock"},
     {"genconfig", cli_genconfig, "[-o config.lua]", "writes a configuration to begin with"},
     {"gentoken", cli_gentoken, "[-c config.lua] -u USER [-t TTL] [-q]", "makes a connection token"},
     {"gensubtoken", cli_gensubtoken, "[-c config.lua] -u USER -s CHANNEL [-t TTL] [-q]",

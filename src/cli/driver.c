@@ -6,12 +6,10 @@
 #include "core/admission.h"
 #include "script/config.h"
 
-#include <errno.h>
 #include <lauxlib.h>
 #include <stdio.h>
 
 #define HEADERS_MAX 64
-#define READ_MAX ((size_t)64 << 20)
 /* Time that a tool's function may compute between two waits: it tests and asks, it does not serve.
  */
 #define BUDGET_MS 10000
@@ -259,23 +257,6 @@ static void wait_in_real_time(struct driver *d)
 
 /* --- the rest --------------------------------------------------------------------------------- */
 
-/* read(path) → text, or nil and why not */
-static int l_read(lua_State *L)
-{
-    struct buf text = BUF_INIT(READ_MAX);
-    enum err err = config_read_file(luaL_checkstring(L, 1), &text);
-
-    if (err == OK) {
-        lua_pushlstring(L, text.ptr ? text.ptr : "", text.len);
-        buf_deinit(&text);
-        return 1;
-    }
-    buf_deinit(&text);
-    lua_pushnil(L);
-    lua_pushstring(L, err == ERR_LIMIT ? "the file is too big" : strerrordesc_np(errno));
-    return 2;
-}
-
 /* write(text): to stdout */
 static int l_write(lua_State *L)
 {
@@ -321,7 +302,7 @@ struct opening {
 static void push_driver(lua_State *L, void *arg)
 {
     static const luaL_Reg functions[] = {
-        {"client", l_client}, {"wait", l_wait},   {"advance", l_advance}, {"read", l_read},
+        {"client", l_client}, {"wait", l_wait},   {"advance", l_advance}, {"read", config_read},
         {"write", l_write},   {"where", l_where}, {"others", l_others},   {NULL, NULL}};
     struct opening *opening = arg;
 

@@ -56,6 +56,14 @@ static const struct {
      "is\n"
      "not asked.\n"
      "Exit code: 0 allowed, 1 denied, 2 wrong usage or configuration.\n"},
+    {"test", COMMON
+     "  -f, --filter TEXT    only tests whose name holds this text\n"
+     "\nEach test runs in a server of its own inside this process, without sockets, with a clock "
+     "that\n"
+     "stands still until the test moves it. docs/testing.md says what a test can do. The output is "
+     "TAP.\n"
+     "Exit code: 0 all passed, 1 a test failed or there is none, 2 wrong usage or "
+     "configuration.\n"},
     {"genconfig", "  -o FILE              where to (default: config.lua)\n"
                   "\nWrites a configuration with fresh secrets, readable by its owner only. A file "
                   "that is there\n"

@@ -12,7 +12,18 @@ void options_init(struct options *o, const char *command, int argc)
 {
     *o = (struct options){.command = command,
                           .set = mem_zalloc(((size_t)argc + 1) * sizeof *o->set),
+                          .set_cap = (size_t)argc,
                           .warnings = BUF_INIT(OPTIONS_PROBLEMS_MAX)};
+}
+
+void options_set(struct options *o, const char *assignment)
+{
+    if (o->set_count == o->set_cap) {
+        o->set_cap++;
+        o->set = mem_realloc(o->set, (o->set_cap + 1) * sizeof *o->set);
+    }
+    o->set[o->set_count++] = assignment;
+    o->set[o->set_count] = NULL;
 }
 
 void options_deinit(struct options *o)
@@ -48,7 +59,7 @@ bool options_take(struct options *o, int argc, char **argv, int *i)
     }
     value = options_value(o, argc, argv, i, "--set", NULL);
     if (value)
-        o->set[o->set_count++] = value;
+        options_set(o, value);
     return value && *value != '\0';
 }
 

@@ -8,7 +8,7 @@
 struct options {
     const char *config; /* NULL: not given */
     const char **set;   /* ends with NULL */
-    size_t set_count;
+    size_t set_count, set_cap;
     const char *command; /* for messages */
     struct buf warnings; /* of the last configuration that was read: one line each */
 };
@@ -17,6 +17,8 @@ void options_init(struct options *o, const char *command, int argc);
 void options_deinit(struct options *o);
 /* Takes argv[*i] if it is one of these (moving *i over its value). */
 bool options_take(struct options *o, int argc, char **argv, int *i);
+/* Adds one more "key=value" of --set; it must live as long as o. */
+void options_set(struct options *o, const char *assignment);
 /* The value of flag at argv[*i], also as flag=value; NULL: argv[*i] is something else. Missing
  * values are reported and give "". */
 const char *options_value(const struct options *o, int argc, char **argv, int *i, const char *flag,

@@ -139,7 +139,7 @@ static int end(struct token_request *r, int code)
     return code;
 }
 
-static struct str secret_for(const struct settings *s, bool subscription)
+struct str token_secret(const struct settings *s, bool subscription)
 {
     return subscription && s->client_subscription_token_enabled
                ? s->client_subscription_token_hmac_secret_key
@@ -151,7 +151,7 @@ static int make(struct token_request *r, bool subscription)
     struct buf token = BUF_INIT(TOKEN_MAX);
     int code = 1;
 
-    if (!sign(&token, secret_for(r->settings, subscription), str_from(r->user),
+    if (!sign(&token, token_secret(r->settings, subscription), str_from(r->user),
               str_from(r->channel), r->ttl_s)) {
         fprintf(stderr, "perigee %s: client.token.hmac_secret_key is not set in %s\n",
                 r->options.command, r->options.config);

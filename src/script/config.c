@@ -70,7 +70,7 @@ static const char *read_problem(enum err err)
 
 /* --- what lua/perigee/config.lua asks of C ---------------------------------------------------- */
 
-static int l_read(lua_State *L)
+int config_read(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);
     struct buf text = BUF_INIT(FILE_MAX);
@@ -275,7 +275,7 @@ static void push_request(lua_State *L, const struct loading *loading)
     lua_setfield(L, -2, "env");
     push_strings(L, loading->req->set);
     lua_setfield(L, -2, "set");
-    lua_pushcfunction(L, l_read);
+    lua_pushcfunction(L, config_read);
     lua_setfield(L, -2, "read");
     lua_pushcfunction(L, l_folder_ok);
     lua_setfield(L, -2, "folder_ok");

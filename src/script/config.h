@@ -7,6 +7,8 @@
 #include "core/remote.h"
 #include "core/settings.h"
 
+#include <lua.h>
+
 struct config_request {
     const char *path;            /* config.lua; NULL: defaults only */
     const char *const *defaults; /* "key=value", weaker than the file; ends with NULL, or NULL */
@@ -28,3 +30,5 @@ void config_source(const struct settings *s, struct remote_options *out);
 
 /* Appends a whole file; ERR_IO with errno set, ERR_LIMIT when it does not fit. */
 enum err config_read_file(const char *path, struct buf *out) NODISCARD;
+/* The same for Lua, a lua_CFunction: path → text, or nil and why not. */
+int config_read(lua_State *L);
