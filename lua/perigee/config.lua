@@ -585,9 +585,25 @@ local function decide(loading, result, names)
   end
 end
 
+-- Where each option that was given stands: "path<TAB>place".
+local function places(loading)
+  local list = {}
+  local function add(prefix, assigned)
+    for path, at in pairs(assigned) do
+      list[#list + 1] = ("%s%s\t%s"):format(prefix, path, at.where)
+    end
+  end
+  add("", loading.values)
+  for name, assigned in pairs(loading.namespaces) do
+    add(name == "" and WITHOUT .. "." or NAMESPACES .. "." .. name .. ".", assigned)
+  end
+  return list
+end
+
 ---Builds everything C needs, or says everything that is wrong.
 ---@param request perigee.ConfigRequest
----@return table? result       result.warnings: one line each of what is allowed, but weak or without effect
+---@return table? result       result.warnings: one line each of what is allowed, but weak or without effect;
+---  result.places: a line for each option that was given
 ---@return string[]? problems  one line each
 function M.load(request)
   ---@type perigee.Loading
@@ -619,9 +635,10 @@ function M.load(request)
     return nil, format(loading.problems, "")
   end
   result.warnings = format(loading.warnings, "warning: ")
-  local places = folders(loading)
-  table.remove(places, 1)
-  result.values["lua.path"] = places
+  result.places = places(loading)
+  local searched = folders(loading)
+  table.remove(searched, 1)
+  result.values["lua.path"] = searched
   return result
 end
 

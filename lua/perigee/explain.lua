@@ -20,7 +20,7 @@ local SHOWN_BYTES = 200 -- of a value
 ---@field token string?
 ---@field data string?       JSON
 ---@field subscribed boolean
----@field set string[]       of --set
+---@field places string      where each option stands that was given: lines "path<TAB>place"
 
 ---@class perigee.HookRecord
 ---@field path string        "hooks.subscribe" and the like
@@ -112,24 +112,28 @@ end
 ---@class perigee.Places
 ---@field request perigee.ExplainRequest
 ---@field lines perigee.Lines
+---@field given table<string, string>  path → place
 
--- Where an option was set, and whether it was at all.
-local function place_of(places, path)
-  for i = #places.request.set, 1, -1 do
-    if places.request.set[i]:match("^([^=]*)=") == path then
-      return "--set", true
-    end
+---@param driver table
+---@param request perigee.ExplainRequest
+local function read_places(driver, request)
+  local places = { request = request, lines = locate.scan(driver.read(request.config) or ""), given = {} }
+  for path, place in request.places:gmatch("([^\t\n]*)\t([^\n]*)") do
+    places.given[path] = place
   end
-  local variable = os.getenv(schema.env_name(path))
-  if variable and variable ~= "" then
-    return schema.env_name(path), true
+  return places
+end
+
+-- Where an option was set, and whether it was at all: else the nearest table around it.
+local function place_of(places, path)
+  if places.given[path] then
+    return places.given[path], true
   end
   local parts = {}
   for part in path:gmatch("[^.]+") do
     parts[#parts + 1] = part
   end
-  local line, exact = locate.line(places.lines, parts)
-  return ("%s:%d"):format(places.request.config, line), exact
+  return ("%s:%d"):format(places.request.config, (locate.line(places.lines, parts))), false
 end
 
 local CHANNEL = schema.index(schema.channel_options)
@@ -214,7 +218,7 @@ function M.new(driver, perigee)
 
   local function hook_line(places, record)
     local file, line = driver.where(record.hook)
-    local where = file and ("%s:%d"):format(file, line) or place_of(places, record.path)
+    local where = file and ("%s:%d"):format(file, line) or (place_of(places, record.path))
     return ("%s: %s %s"):format(where, record.path, outcome(json, record))
   end
 
@@ -228,7 +232,7 @@ function M.new(driver, perigee)
   end
 
   local function tell(request, reply, list)
-    local places = { request = request, lines = locate.scan(driver.read(request.config) or "") }
+    local places = read_places(driver, request)
     local decision = list[#list] or { code = 0, cause = "", option = "" }
     local by_hook = decision.option:match("^hooks") and deciding_hook(decision, request.action)
     write(reply.error and "denied (code %d)" or "allowed", reply.error and reply.error.code)

@@ -166,12 +166,7 @@ static void push_request(lua_State *L, const struct explain *e, const struct set
     lua_pushboolean(L, e->subscribed);
     lua_setfield(L, -2, "subscribed");
     set_namespace(L, s, e->channel);
-    lua_createtable(L, (int)e->options.set_count, 0);
-    for (size_t i = 0; i < e->options.set_count; i++) {
-        lua_pushstring(L, e->options.set[i]);
-        lua_rawseti(L, -2, (lua_Integer)i + 1);
-    }
-    lua_setfield(L, -2, "set");
+    set_str(L, "places", buf_str(&e->options.places));
 }
 
 static int run(struct explain *e, struct settings *settings)

@@ -13,7 +13,8 @@ void options_init(struct options *o, const char *command, int argc)
     *o = (struct options){.command = command,
                           .set = mem_zalloc(((size_t)argc + 1) * sizeof *o->set),
                           .set_cap = (size_t)argc,
-                          .warnings = BUF_INIT(OPTIONS_PROBLEMS_MAX)};
+                          .warnings = BUF_INIT(OPTIONS_PROBLEMS_MAX),
+                          .places = BUF_INIT(OPTIONS_PLACES_MAX)};
 }
 
 void options_set(struct options *o, const char *assignment)
@@ -30,6 +31,7 @@ void options_deinit(struct options *o)
 {
     mem_free(o->set);
     buf_deinit(&o->warnings);
+    buf_deinit(&o->places);
 }
 
 const char *options_value(const struct options *o, int argc, char **argv, int *i, const char *flag,
@@ -71,10 +73,12 @@ struct settings *options_read(struct options *o, const struct remote *watch, str
         .set = o->set,
         .watch = watch,
         .warnings = &o->warnings,
+        .places = &o->places,
     };
     struct settings *settings;
 
     buf_clear(&o->warnings);
+    buf_clear(&o->places);
     return config_load(&request, &settings, problems) == OK ? settings : NULL;
 }
 

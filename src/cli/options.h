@@ -4,13 +4,15 @@
 #include "core/settings.h"
 
 #define OPTIONS_PROBLEMS_MAX 262144
+#define OPTIONS_PLACES_MAX ((size_t)16 << 20)
 
 struct options {
     const char *config; /* NULL: not given */
     const char **set;   /* ends with NULL */
     size_t set_count, set_cap;
     const char *command; /* for messages */
-    struct buf warnings; /* of the last configuration that was read: one line each */
+    /* Of the last configuration that was read: struct config_request. */
+    struct buf warnings, places;
 };
 
 void options_init(struct options *o, const char *command, int argc);

@@ -323,6 +323,16 @@ static void add_lines(lua_State *L, struct buf *out)
     }
 }
 
+/* The same of a list of the result, if anybody asks. */
+static void add_list(lua_State *L, const char *name, struct buf *out)
+{
+    if (out == NULL)
+        return;
+    lua_getfield(L, -1, name);
+    add_lines(L, out);
+    lua_pop(L, 1);
+}
+
 /* Protected: everything that may raise. */
 static int run(lua_State *L)
 {
@@ -342,11 +352,8 @@ static int run(lua_State *L)
         return 0;
     }
     lua_pop(L, 1);
-    if (loading->req->warnings) {
-        lua_getfield(L, -1, "warnings");
-        add_lines(L, loading->req->warnings);
-        lua_pop(L, 1);
-    }
+    add_list(L, "warnings", loading->req->warnings);
+    add_list(L, "places", loading->req->places);
     fill_settings(L, loading);
     return 0;
 }

@@ -16,8 +16,9 @@ struct config_request {
     const char *const *set;      /* "key=value" of --set; ends with NULL, or NULL */
     const struct remote *watch;  /* what it has is taken, if it is for the same config_source; else
                                   * the source is asked, and waited for; may be NULL */
-    struct buf *warnings; /* on success: what is allowed, but weak or without effect, one line
-                             each; NULL: nobody asks */
+    /* On success, unless NULL: what is allowed, but weak or without effect, one line each; and
+     * where each option stands that was given, "path\tplace\n". */
+    struct buf *warnings, *places;
 };
 
 /* ERR_CONFIG: everything that is wrong is in problems, one line each, with a newline. Secrets are

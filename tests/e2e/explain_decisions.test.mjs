@@ -83,9 +83,9 @@ const argsOf = (user, channel, action, { subscribed, token, ...json }) => [
 /** What the server itself answers: 0, or the code of the error or disconnect. */
 async function really(server, [user, channel, action, { subscribed, token, data, info, caps }]) {
   const client = await server.open();
-  await client.call("connect", { token: sign({ sub: user, info, caps, exp: unixNow() + 60 }) });
+  const connected = await client.call("connect", { token: sign({ sub: user, info, caps, exp: unixNow() + 60 }) });
   if (subscribed) {
-    await server.call("subscribe", { user, channel });
+    await server.call("subscribe", { user, channel, client: connected.client });
     await client.push("subscribe", channel);
   }
   const params = { channel, token, data: action === "publish" ? data ?? {} : undefined };
@@ -154,6 +154,16 @@ end } }`,
     const ask = (user) => run(["explain", "-c", "asking.lua", "-u", user, "-s", "x", "subscribe"], { cwd: folder });
     assert.match((await ask("ann")).stdout, /^allowed\nasking\.lua:2: hooks\.subscribe returned true\n$/);
     assert.match((await ask("bob")).stdout, /^denied \(code 103\)\nasking\.lua:2: hooks\.subscribe returned false\n$/);
+  });
+
+  add("a proxy is named by the line of its key", async () => {
+    const backend = await startBackend(t, (req, res) => res.end('{"error":{"code":1000,"message":"not you"}}'));
+    writeFileSync(
+      join(folder, "proxied.lua"),
+      `local perigee = require "perigee"\nreturn { hooks = {\n  subscribe = perigee.proxy.subscribe "${backend.url}/" } }`,
+    );
+    const answer = await run(["explain", "-c", "proxied.lua", "-u", "ann", "-s", "x", "subscribe"], { cwd: folder });
+    assert.match(answer.stdout, /^denied \(code 1000\)\nproxied\.lua:3: hooks\.subscribe returned perigee\.error\(1000, "not you"\)\n$/);
   });
 
   add("wrong usage and wrong configurations: exit 2", async () => {
