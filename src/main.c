@@ -7,6 +7,7 @@
 #include "cli/explain.h"
 #include "cli/genconfig.h"
 #include "cli/help.h"
+#include "cli/run.h"
 #include "cli/serve.h"
 #include "cli/test.h"
 #include "cli/token.h"
@@ -32,6 +33,8 @@ static const struct command {
      "says what a client may do in a channel, and what decides it"},
     {"test", cli_test, "FILE_test.lua... [-c config.lua] [-f TEXT]",
      "runs your own tests of rules and hooks, with fake clients and clock"},
+    {"run", cli_run, "script.lua [-c config.lua] [-- ARGUMENT...]",
+     "runs a Lua program with the perigee module at hand"},
     {"genconfig", cli_genconfig, "[-o config.lua]", "writes a configuration to begin with"},
     {"gentoken", cli_gentoken, "[-c config.lua] -u USER [-t TTL] [-q]", "makes a connection token"},
     {"gensubtoken", cli_gensubtoken, "[-c config.lua] -u USER -s CHANNEL [-t TTL] [-q]",

@@ -204,10 +204,9 @@ local function read_hooks(loading, path, hooks, namespace)
   end
 end
 
--- What the server API has itself (docs/api.md).
-local API_COMMANDS = {}
-for name in ("batch publish broadcast subscribe unsubscribe disconnect history history_remove presence "
-  .. "presence_stats info rpc refresh channels revoke_token invalidate_user_tokens"):gmatch("%S+") do
+-- Names that commands of one's own may not have.
+local API_COMMANDS = { batch = true, rpc = true }
+for _, name in ipairs(schema.server_calls) do
   API_COMMANDS[name] = true
 end
 

@@ -438,6 +438,14 @@ M.foreign_channel = {
   sub_refresh_proxy_name = "write hooks.sub_refresh = perigee.proxy.sub_refresh \"http://…\"",
 }
 
+-- The server API's own commands that the perigee module has too (docs/api.md); HTTP has also batch
+-- and rpc.
+---@type string[]
+M.server_calls = {
+  "publish", "broadcast", "subscribe", "unsubscribe", "disconnect", "refresh", "presence", "presence_stats",
+  "history", "history_remove", "channels", "info", "revoke_token", "invalidate_user_tokens",
+}
+
 M.NAMESPACE_PATTERN = "^[-a-zA-Z0-9_.][-a-zA-Z0-9_.]+$"
 M.BUCKETS_MAX = 4
 

@@ -2,11 +2,10 @@
 -- built, work cannot be done. The workers run the same file with the real module.
 
 local proxy = require "perigee.proxy"
+local schema = require "perigee.schema"
 
 local M = {}
 
-local WAITING = { "sleep", "publish", "broadcast", "subscribe", "unsubscribe", "disconnect", "refresh",
-  "presence", "presence_stats", "history", "history_remove", "channels", "info" }
 local HELPERS = { "jwt", "hmac", "sha256", "base64", "uuid", "json" }
 
 local function refuse(name, may)
@@ -52,7 +51,8 @@ function M.new(version)
       return refusing(("dict %q"):format(tostring(name)), "be used")
     end,
   }
-  for _, name in ipairs(WAITING) do
+  module.sleep = refuse("sleep", "wait")
+  for _, name in ipairs(schema.server_calls) do
     module[name] = refuse(name, "wait")
   end
   for _, name in ipairs(HELPERS) do

@@ -5,6 +5,7 @@ local assertions = require "perigee.assertions"
 local fake_client = require "perigee.fake_client"
 local fake_http = require "perigee.fake_http"
 local loader = require "perigee.loader"
+local raised = require "perigee.raised"
 local strict = require "perigee.strict"
 local value = require "perigee.value"
 
@@ -154,23 +155,6 @@ local function fake_os(os, now)
   return strict.read_only(copy, "os")
 end
 
--- What the test raised, as text: with the calls of the user's files that led there.
-local function problem_text(driver)
-  return function(raised)
-    if type(raised) == "table" and raised.failure then
-      return raised.failure
-    end
-    local lines = {}
-    for line in driver.traceback():gmatch "[^\n]+" do
-      if not line:match "^%s*%[C%]" and not line:match "^%s*perigee%." then
-        lines[#lines + 1] = line
-      end
-    end
-    local text = type(raised) == "table" and assertions.show(raised) or tostring(raised)
-    return text .. (#lines > 1 and "\n" .. table.concat(lines, "\n") or "")
-  end
-end
-
 ---@param driver table   of src/cli/driver.c and test.c
 ---@param perigee table  the module, not closed yet
 function M.new(driver, perigee)
@@ -260,7 +244,7 @@ function M.new(driver, perigee)
   ---@return integer  with index 0: how many tests there are, -1 when the file does not load; else 0 or 1
   function tool.run(request)
     may_print = request.index == 0
-    local ok, problem = xpcall(load_file, problem_text(driver), request.path)
+    local ok, problem = xpcall(load_file, raised.handler(driver), request.path)
     local list = chosen(request.filter)
     if request.index == 0 then
       if not ok then
@@ -276,7 +260,7 @@ function M.new(driver, perigee)
       may_print = true
       driver.start((test.name:gsub("[\n#]", " ")))
       driver.advance(0)
-      ok, problem = xpcall(test.fn, problem_text(driver))
+      ok, problem = xpcall(test.fn, raised.handler(driver))
     end
     report(request.number, test.name, not ok and problem or nil)
     return ok and 0 or 1

@@ -294,6 +294,29 @@ static int l_where(lua_State *L)
     return 2;
 }
 
+/* here() → "FILE:LINE: " of the user's code that runs */
+static int l_here(lua_State *L)
+{
+    lua_Debug ar;
+
+    for (int level = 1; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "Sl", &ar);
+        if (ar.source[0] == '@' && ar.currentline > 0) {
+            lua_pushfstring(L, "%s:%d: ", ar.source + 1, ar.currentline);
+            return 1;
+        }
+    }
+    lua_pushliteral(L, "");
+    return 1;
+}
+
+/* traceback() → the calls that led here */
+static int l_traceback(lua_State *L)
+{
+    luaL_traceback(L, L, NULL, 1);
+    return 1;
+}
+
 struct opening {
     struct driver *driver;
     void (*open)(lua_State *L, struct driver *d);
@@ -301,9 +324,11 @@ struct opening {
 
 static void push_driver(lua_State *L, void *arg)
 {
-    static const luaL_Reg functions[] = {
-        {"client", l_client}, {"wait", l_wait},   {"advance", l_advance}, {"read", config_read},
-        {"write", l_write},   {"where", l_where}, {"others", l_others},   {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"client", l_client},       {"wait", l_wait},
+                                         {"advance", l_advance},     {"read", config_read},
+                                         {"write", l_write},         {"where", l_where},
+                                         {"others", l_others},       {"here", l_here},
+                                         {"traceback", l_traceback}, {NULL, NULL}};
     struct opening *opening = arg;
 
     lua_pushlightuserdata(L, opening->driver);

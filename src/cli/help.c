@@ -64,6 +64,15 @@ static const struct {
      "TAP.\n"
      "Exit code: 0 all passed, 1 a test failed or there is none, 2 wrong usage or "
      "configuration.\n"},
+    {"run", "  -c, --config FILE    the server whose API perigee.publish and the like call\n"
+            "      --set KEY=VALUE  overrides an option of it; repeatable\n"
+            "  --                   what follows are the program's arguments: arg[1], arg[2], …\n"
+            "\nThe program finds what config.lua finds, and io and os for files (no processes). It "
+            "may wait:\n"
+            "perigee.http, perigee.sleep. It has no limits of time and memory. What it returns is "
+            "the exit\n"
+            "code: a number, or 0; false or nil and a message, like an error, are 1.\n"
+            "Exit code: the program's; 2 wrong usage or configuration.\n"},
     {"genconfig", "  -o FILE              where to (default: config.lua)\n"
                   "\nWrites a configuration with fresh secrets, readable by its owner only. A file "
                   "that is there\n"

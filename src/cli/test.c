@@ -183,34 +183,11 @@ static int l_start(lua_State *L)
     return 0;
 }
 
-/* here() → "FILE:LINE: " of the user's code that runs */
-static int l_here(lua_State *L)
-{
-    lua_Debug ar;
-
-    for (int level = 1; lua_getstack(L, level, &ar); level++) {
-        lua_getinfo(L, "Sl", &ar);
-        if (ar.source[0] == '@' && ar.currentline > 0) {
-            lua_pushfstring(L, "%s:%d: ", ar.source + 1, ar.currentline);
-            return 1;
-        }
-    }
-    lua_pushliteral(L, "");
-    return 1;
-}
-
-/* traceback() → the calls that led here */
-static int l_traceback(lua_State *L)
-{
-    luaL_traceback(L, L, NULL, 1);
-    return 1;
-}
-
 static void open_test(lua_State *L, struct driver *d)
 {
     static const luaL_Reg functions[] = {
-        {"log", l_log},     {"sign", l_sign}, {"token_rules", l_token_rules}, {"api", l_api},
-        {"start", l_start}, {"here", l_here}, {"traceback", l_traceback},     {NULL, NULL}};
+        {"log", l_log}, {"sign", l_sign},   {"token_rules", l_token_rules},
+        {"api", l_api}, {"start", l_start}, {NULL, NULL}};
     struct test *t = container_of(d, struct test, driver);
 
     lua_pushlightuserdata(L, t);

@@ -1,5 +1,6 @@
 /* perigee.sleep, after and every: Lua on the worker's timers. Worker thread. */
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "script/script_state.h"
 
@@ -45,7 +46,8 @@ static struct script_timer *timer_start(struct script *s, uint64_t ms, timer_fn 
     t->function = function;
     list_add_tail(&s->timers, &t->in_script);
     s->timer_count++;
-    timer_set(&s->worker->timers, &t->timer, s->worker->now_ms + ms);
+    /* not the turn's time: the program may have computed for long in this turn */
+    timer_set(&s->worker->timers, &t->timer, clock_mono_ms() + ms);
     return t;
 }
 
