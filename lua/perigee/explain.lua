@@ -150,7 +150,7 @@ local function option_line(places, decision)
   local name = namespace and path:sub(1, #namespace + 1) == namespace .. "." and path:sub(#namespace + 2)
   local state = ""
   if name and CHANNEL[name] then
-    local value = core.namespace(places.request.channel)[name] -- flags and numbers
+    local value = (core.options(places.request.channel) or {})[name] -- flags and numbers
     state = not is_set and " (not set)" or value ~= nil and " = " .. tostring(value) or ""
   end
   return ("%s: %s%s: %s"):format(where, path, state, decision.cause)
@@ -178,9 +178,7 @@ function M.new(driver, perigee)
   local tool, records, rules_request = {}, {}, nil
 
   function tool.prepare(request)
-    rules_request = {
-      globals = request.globals, read = request.read, folders = request.folders, perigee = perigee,
-    }
+    rules_request = request
   end
 
   function tool.loaded(config)
