@@ -123,6 +123,8 @@ void client_disconnect(struct client *cl, uint32_t code, struct str reason)
 
     if (client_is_closing(cl))
         return;
+    if (reason.len == 0)
+        reason = codes_reason(code);
     if (cl->user_counted) /* already now: whoever it makes room for may wait for that */
         admission_leave_user(cl->core->node->admission, client_user(cl));
     cl->user_counted = false;

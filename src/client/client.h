@@ -152,7 +152,8 @@ void client_tell(struct client *cl, unsigned row, enum hook which, struct str ch
 void client_run_closing(struct turn_task *task);
 
 /* Marks the client for its end: at the turn's end its subscriptions go, hooks are told, and the
- * transport tells the peer. A second call does nothing. reason is copied. */
+ * transport tells the peer. A second call does nothing. reason is copied; empty: that of the code.
+ */
 void client_disconnect(struct client *cl, uint32_t code, struct str reason);
 void client_disconnect_code(struct client *cl, enum disconnect code);
 

@@ -14,7 +14,7 @@ struct wire_error codes_error(enum client_error code)
     panic("no such error code: %d", (int)code);
 }
 
-struct str codes_disconnect(enum disconnect code)
+struct str codes_reason(uint32_t code)
 {
     switch (code) {
 #define X(name, number, text)                                                                      \
@@ -23,7 +23,12 @@ struct str codes_disconnect(enum disconnect code)
         DISCONNECT_LIST(X)
 #undef X
     }
-    panic("no such disconnect code: %d", (int)code);
+    return STR("disconnected");
+}
+
+struct str codes_disconnect(enum disconnect code)
+{
+    return codes_reason(code);
 }
 
 struct str codes_unsubscribe(enum unsubscribe code)

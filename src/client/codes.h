@@ -72,4 +72,7 @@ enum unsubscribe {
 
 struct wire_error codes_error(enum client_error code);
 struct str codes_disconnect(enum disconnect code);   /* the reason text */
+/* The same for any code, also one that somebody else made up: SDKs take a close without a reason
+ * for a broken connection, whatever its code. */
+struct str codes_reason(uint32_t code);
 struct str codes_unsubscribe(enum unsubscribe code); /* the reason text */
