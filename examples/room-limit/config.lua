@@ -1,6 +1,6 @@
 -- How do I limit how many clients are in a channel? Ask its presence before letting one more in.
 -- Two that come at the very same moment may both see the last free seat: this keeps a room small,
--- it does not sell tickets.
+-- it does not sell tickets (../counter does).
 
 local perigee = require "perigee"
 

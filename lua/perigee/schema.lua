@@ -311,6 +311,8 @@ option("lua.path", "list", {},
     .. "built-in module.", { single = true })
 option("lua.timeout", "duration", 0.05, "Longest run time of a hook between two waits.", { min = 0.001, max = 3600 })
 option("lua.memory_limit", "size", "64M", "Memory of one worker's Lua state.", { min = 4194304 })
+option("lua.dict_memory_limit", "size", "64M",
+  "Memory of all `perigee.dict` stores of the process together; a full one refuses new keys.", { min = 65536 })
 
 section("Functions", "See hooks.md.")
 option("hooks", "hooks", nil, "Functions called for every connection and every channel.")

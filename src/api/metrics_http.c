@@ -7,6 +7,7 @@
 #include "core/admission.h"
 #include "core/user_limits.h"
 #include "core/control.h"
+#include "core/dict.h"
 
 static void on_health(void *arg, enum err err, const struct control_info *info)
 {
@@ -82,6 +83,7 @@ static void add_api_counts(struct buf *out, const struct api_counts *c)
 static void tour_end(struct tour *t)
 {
     struct admission_counts admission = admission_counts(t->node->admission);
+    struct dict_counts dicts = dicts_counts(t->node->dicts);
     struct buf out = BUF_INIT(1 << 20);
 
     add_metric(&out, "node_num_clients", "gauge", "Connected clients.", t->info.clients);
@@ -112,6 +114,10 @@ static void tour_end(struct tour *t)
     add_metric(&out, "lua_coroutines", "gauge", "Lua functions that run or wait.",
                t->scripts.coroutines);
     add_metric(&out, "lua_memory_bytes", "gauge", "Memory of all Lua states.", t->scripts.bytes);
+    add_metric(&out, "dict_keys", "gauge", "Keys in all stores of perigee.dict.", dicts.keys);
+    add_metric(&out, "dict_bytes", "gauge", "Memory of them.", dicts.bytes);
+    add_metric(&out, "dict_full_total", "counter", "Values refused by lua.dict_memory_limit.",
+               dicts.full);
     exchange_respond(t->x, 200, STR("text/plain; version=0.0.4; charset=utf-8"), buf_str(&out));
     buf_deinit(&out);
     mem_free(t);

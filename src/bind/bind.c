@@ -2,6 +2,7 @@
 
 #include "bind/bind_api.h"
 #include "bind/bind_client.h"
+#include "bind/bind_dict.h"
 #include "bind/bind_http.h"
 #include "script/embedded.h"
 #include "script/hook.h"
@@ -24,6 +25,7 @@ void bind_open(struct script *s, lua_State *L)
     bind_api_open(s, L);
     bind_client_open(L);
     bind_http_open(L);
+    bind_dict_open(L, core_of(script_worker(s))->node->dicts);
     open_proxy(L);
     hook_set_client_view(s, bind_client_push);
 }

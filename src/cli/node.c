@@ -17,6 +17,7 @@
 #include "bind/bind.h"
 #include "client/client.h"
 #include "core/admission.h"
+#include "core/dict.h"
 #include "core/user_limits.h"
 #include "script/config.h"
 #include "script/script.h"
@@ -319,8 +320,10 @@ static void end_reload(struct boot *b, bool taken)
 {
     struct settings *gone = taken ? b->settings : b->next;
 
-    if (taken)
+    if (taken) {
         b->settings = b->next;
+        dicts_set_limit(b->node.dicts, (size_t)b->settings->lua_dict_memory_limit);
+    }
     b->next = NULL;
     settings_unref(gone);
     LOG(taken ? LOG_INFO : LOG_ERROR,
@@ -468,6 +471,7 @@ int node_run(const struct node_request *request)
     name_node(&b->node, request->settings, request->port);
     b->node.admission = admission_new();
     b->node.user_limits = user_limits_new();
+    b->node.dicts = dicts_new((size_t)request->settings->lua_dict_memory_limit);
     b->node.worker_count = count_workers(request->settings);
     for (unsigned i = 0; i < b->node.worker_count; i++) {
         b->parts[i] = (struct part){.boot = b, .worker = worker_new(i)};
@@ -485,6 +489,7 @@ int node_run(const struct node_request *request)
     worker_free(b->main);
     admission_free(b->node.admission);
     user_limits_free(b->node.user_limits);
+    dicts_free(b->node.dicts);
     str_free(&b->node.name);
     settings_unref(b->settings);
     code = b->exit_code;

@@ -2,11 +2,22 @@
 
 #include "base/mem.h"
 #include "codec/deflate.h"
+#include "core/dict.h"
 #include "core/engine.h"
 #include "core/home.h"
 #include "core/http_client.h"
 #include "core/hub.h"
 #include "core/revocation.h"
+
+#define DICT_SWEEP_MS 1000
+
+static void on_dict_sweep(struct timer *t)
+{
+    struct core *core = container_of(t, struct core, dict_sweep);
+
+    dicts_sweep(core->node->dicts);
+    timer_set(&core->worker->timers, t, core->worker->now_ms + DICT_SWEEP_MS);
+}
 
 struct core *core_new(struct node *node, struct worker *w, struct settings *settings)
 {
@@ -20,6 +31,9 @@ struct core *core_new(struct node *node, struct worker *w, struct settings *sett
     core->hub = hub_new(core);
     core->revocations = revocations_new();
     core->home = home_new(core, engine_memory_new(w));
+    core->dict_sweep = TIMER_INIT(on_dict_sweep);
+    if (w->index == 0 && node->dicts)
+        timer_set(&w->timers, &core->dict_sweep, w->now_ms + DICT_SWEEP_MS);
     w->core = core;
     node->cores[w->index] = core;
     return core;
@@ -30,6 +44,7 @@ void core_close(struct core *core)
     if (core->http)
         http_client_close(core->http);
     core->http = NULL;
+    timer_unset(&core->worker->timers, &core->dict_sweep);
 }
 
 void core_free(struct core *core)

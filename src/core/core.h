@@ -21,6 +21,7 @@ struct node {
     struct core *cores[WORKERS_MAX]; /* each touched by its own worker only */
     struct admission *admission;     /* NULL: nothing limits connections */
     struct user_limits *user_limits; /* NULL: nothing limits users */
+    struct dicts *dicts;             /* NULL: perigee.dict is not there */
 };
 
 struct core {
@@ -32,6 +33,7 @@ struct core {
     struct http_client *http;        /* requests to other servers; NULL once the worker closes */
     struct deflate *deflate;         /* lent to one message at a time */
     struct revocations *revocations; /* this worker's copy of the node's */
+    struct timer dict_sweep;         /* set on the first worker only */
     void (*carry_out)(struct core *core, const struct control_order *order); /* see control.h */
     /* Owned by the layers above, who find them here; core never looks at them. */
     struct script *script;

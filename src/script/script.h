@@ -89,6 +89,9 @@ void script_wake(struct script_wait *w, int n);
 /* Optional, before script_wait_end: how script_cancel cuts it short. fn must wake w. */
 void script_wait_on_cancel(struct script_wait *w, void (*fn)(void *arg), void *arg);
 
+/* After C code that may have worked long: ends this run if it is out of time. */
+void script_check_time(lua_State *L);
+
 /* Counters for metrics: errors, time-outs, coroutines alive, bytes in use. */
 struct script_stats {
     uint64_t errors, timeouts, out_of_memory;

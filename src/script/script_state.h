@@ -86,8 +86,6 @@ struct script {
     struct buf encoded; /* scratch for results */
 };
 
-/* Ends this run if it is out of time; called after C functions that may have worked long. */
-void script_check_time(lua_State *L);
 /* Counts and logs a failure of co, with why (NULL: the error on top of co) and its traceback. */
 void script_failed(struct script *s, lua_State *co, int status, const char *what, const char *why);
 /* coroutine.resume for Lua code: moves n arguments from L to co; lua_resume's status. Out of time

@@ -96,6 +96,25 @@ test("a room with two seats", async (t) => {
   await c.subscribe("table:1");
 });
 
+test("seats that are sold once, and a limit over all connections", async (t) => {
+  const server = await start(t, "counter");
+  const clients = await Promise.all(Array.from({ length: 8 }, (_, n) => server.connect(`user${n}`)));
+  await clients[0].subscribe("show:seats");
+  const answers = await Promise.all(clients.map((client) => client.command("rpc", { method: "book", data: 2 })));
+  assert.equal(answers.filter(({ rpc }) => rpc?.data.seat === 2).length, 1);
+  assert.equal(answers.filter(({ error }) => error?.code === 409).length, 7);
+  assert.deepEqual((await clients[0].push("pub", "show:seats")).data, { left: 2 });
+  for (const data of [0, 4, 1.5, "1", null]) await clients[1].refused("rpc", { method: "book", data }, 400);
+
+  const anns = await Promise.all(Array.from({ length: 4 }, () => server.connect("ann")));
+  const said = await Promise.all(
+    [...anns, ...anns].map((client) => client.command("publish", { channel: "talk:1", data: {} })),
+  );
+  assert.equal(said.filter(({ publish }) => publish).length, 5);
+  assert.equal(said.filter(({ error }) => error?.code === 111).length, 3);
+  await clients[0].call("publish", { channel: "talk:1", data: {} });
+});
+
 test("disconnects, for now and for good", async (t) => {
   const server = await start(t, "disconnect");
   const mallory = await server.open();

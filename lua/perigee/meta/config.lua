@@ -412,3 +412,4 @@
 ---@field path? string|string[] Folders (relative to config.lua) that `require` looks into; a file `perigee/rules.lua` there replaces the built-in module.
 ---@field timeout? number|string Longest run time of a hook between two waits.
 ---@field memory_limit? integer|string Memory of one worker's Lua state.
+---@field dict_memory_limit? integer|string Memory of all `perigee.dict` stores of the process together; a full one refuses new keys.
