@@ -30,7 +30,7 @@ local FEW = 100 -- problems reported at most; a file that is all wrong needs no 
 ---@field fetch fun(source: table): table[]?, string?  { key, text or decoded JSON } of etcd or Consul
 ---@field folder_ok fun(path: string): boolean  it is a folder that can be looked into
 ---@field globals table
----@field version string
+---@field helpers table       of the perigee module: what needs no server
 
 ---@class perigee.Problem
 ---@field where string        FILE:LINE, a variable or a flag
@@ -344,7 +344,7 @@ local function sources(loading)
   local request = loading.request
   return {
     globals = request.globals, read = request.read, folders = folders(loading),
-    modules = { perigee = stub.new(request.version) },
+    modules = { perigee = stub.new(request.helpers) },
   }
 end
 

@@ -1,12 +1,11 @@
--- The perigee module as main sees it while it reads config.lua for its settings: results can be
--- built, work cannot be done. The workers run the same file with the real module.
+-- The perigee module as main sees it while it reads config.lua for its settings: what computes is
+-- there (json, sha256, jwt …), what needs the server refuses, and nothing is logged or started. The
+-- workers run the same file with the real module.
 
 local proxy = require "perigee.proxy"
 local schema = require "perigee.schema"
 
 local M = {}
-
-local HELPERS = { "jwt", "hmac", "sha256", "base64", "uuid", "json" }
 
 local function refuse(name, may)
   return function()
@@ -14,34 +13,22 @@ local function refuse(name, may)
   end
 end
 
--- A table whose every member refuses, and which refuses to be called.
+-- A table whose every member refuses.
 local function refusing(name, may)
   return setmetatable({}, {
     __index = function(_, member)
       return refuse(name .. "." .. tostring(member), may)
     end,
-    __call = refuse(name, may),
     __metatable = false,
   })
 end
 
 local function nothing() end
 
----@param version string
+---@param helpers table  what module.c opens
 ---@return table perigee
-function M.new(version)
+function M.new(helpers)
   local module = {
-    error = function(code, message, temporary)
-      return { code = code, message = message, temporary = temporary and true or false }
-    end,
-    disconnect_code = function(code, reason)
-      return { code = code, reason = reason }
-    end,
-    version = version,
-    now = os.time,
-    env = function(name)
-      return os.getenv(name)
-    end,
     after = nothing,
     every = nothing,
     log = { debug = nothing, info = nothing, warn = nothing, error = nothing },
@@ -51,12 +38,12 @@ function M.new(version)
       return refusing(("dict %q"):format(tostring(name)), "be used")
     end,
   }
+  for name, helper in pairs(helpers) do
+    module[name] = module[name] or helper
+  end
   module.sleep = refuse("sleep", "wait")
   for _, name in ipairs(schema.server_calls) do
     module[name] = refuse(name, "wait")
-  end
-  for _, name in ipairs(HELPERS) do
-    module[name] = refusing(name, "be used")
   end
   module.proxy = proxy.new(module)
   return setmetatable(module, {

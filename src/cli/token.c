@@ -38,7 +38,7 @@ static bool sign(struct buf *out, struct str secret, struct str user, struct str
     if (ttl_s > 0)
         buf_printf(&claims, ",\"exp\":%lld", (long long)(now_s + ttl_s));
     buf_add_char(&claims, '}');
-    ok = jwt_sign_hs256(out, secret, buf_str(&claims)) == OK;
+    ok = jwt_sign(out, STR("HS256"), STR_NONE, secret, buf_str(&claims)) == OK;
     buf_deinit(&claims);
     return ok;
 }

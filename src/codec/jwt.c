@@ -81,12 +81,14 @@ static const struct claim {
     enum claim_type type;
     size_t offset; /* in struct reader; times have their own fields */
 } known_claims[] = {
-    {"sub", CLAIM_TEXT, offsetof(struct reader, claims.sub)},
+    /* those that a foreign token is held to */
     {"iss", CLAIM_TEXT, offsetof(struct reader, claims.iss)},
-    {"jti", CLAIM_TEXT, offsetof(struct reader, claims.jti)},
     {"aud", CLAIM_TEXT_OR_MANY, offsetof(struct reader, claims.aud)},
     {"exp", CLAIM_EXP, 0},
     {"nbf", CLAIM_NBF, 0},
+    /* and those of our own */
+    {"sub", CLAIM_TEXT, offsetof(struct reader, claims.sub)},
+    {"jti", CLAIM_TEXT, offsetof(struct reader, claims.jti)},
     {"iat", CLAIM_IAT, 0},
     {"expire_at", CLAIM_EXPIRE_AT, 0},
     {"info", CLAIM_RAW, offsetof(struct reader, claims.info)},
@@ -101,6 +103,8 @@ static const struct claim {
     {"channel", CLAIM_TEXT, offsetof(struct reader, claims.channel)},
     {"client", CLAIM_TEXT, offsetof(struct reader, claims.client)},
 };
+
+#define FOREIGN_CLAIMS 4 /* the first ones */
 
 /* A NumericDate in whole seconds. Fractions go to the side on which the token is valid for less
  * time: up for nbf, down for the others. */
@@ -191,15 +195,17 @@ static enum err read_claim(const struct claim *claim, struct str value, struct a
 }
 
 /* A claim given twice counts as it stands the last time; null is as good as absent. */
-static enum err read_claims(struct str payload, struct arena *a, struct reader *r)
+static enum err read_claims(struct str payload, enum jwt_kind kind, struct arena *a,
+                            struct reader *r)
 {
+    size_t count = kind == JWT_FOREIGN ? FOREIGN_CLAIMS : ARRAY_LEN(known_claims);
     struct json_iter it = json_iter(payload);
     struct str key, value;
     enum err err = OK;
 
     r->claims.payload = payload;
     while (err == OK && json_object_next(&it, a, &key, &value) == OK) {
-        for (size_t i = 0; i < ARRAY_LEN(known_claims) && err == OK; i++) {
+        for (size_t i = 0; i < count && err == OK; i++) {
             if (str_eq(key, str_from(known_claims[i].name)) && !json_is_null(value))
                 err = read_claim(&known_claims[i], value, a, r);
         }
@@ -267,7 +273,7 @@ enum err jwt_verify(const struct jwt_keys *keys, const struct jwt_options *optio
         return ERR_DENIED;
     if (!options->skip_signature && !jwt_keys_verify(keys, &parts, now_s))
         return ERR_DENIED;
-    err = read_claims(parts.payload, a, &r);
+    err = read_claims(parts.payload, options->kind, a, &r);
     if (err == OK)
         err = read_user(&r.claims, options->user_id_claim, a);
     if (err != OK || !is_for_us(&r.claims, options))
@@ -297,17 +303,29 @@ int64_t jwt_expiry(const struct jwt_claims *claims, int64_t now_s)
 
 /* ---- making ---- */
 
-enum err jwt_sign_hs256(struct buf *out, struct str secret, struct str payload)
+enum err jwt_sign(struct buf *out, struct str alg, struct str kid, struct str secret,
+                  struct str payload)
 {
-    unsigned char mac[JWT_HS256_BYTES];
-    size_t from = out->len;
+    unsigned char mac[JWT_MAC_MAX];
+    struct buf header = BUF_INIT(out->max);
+    size_t from = out->len, n;
 
-    base64_add(BASE64_URL, out, STR("{\"alg\":\"HS256\",\"typ\":\"JWT\"}"));
+    buf_add_lit(&header, "{\"alg\":");
+    json_add_string(&header, alg);
+    if (kid.len > 0) {
+        buf_add_lit(&header, ",\"kid\":");
+        json_add_string(&header, kid);
+    }
+    buf_add_lit(&header, ",\"typ\":\"JWT\"}");
+    base64_add(BASE64_URL, out, buf_str(&header));
+    out->overflow |= header.overflow;
+    buf_deinit(&header);
     buf_add_char(out, '.');
     base64_add(BASE64_URL, out, payload);
-    if (!jwt_hs256(secret, str_cut(buf_str(out), from), mac))
+    n = jwt_hmac(alg, secret, str_cut(buf_str(out), from), mac);
+    if (n == 0)
         return ERR_CONFIG;
     buf_add_char(out, '.');
-    base64_add(BASE64_URL, out, str_of((const char *)mac, sizeof mac));
+    base64_add(BASE64_URL, out, str_of((const char *)mac, n));
     return out->overflow ? ERR_LIMIT : OK;
 }

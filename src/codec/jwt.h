@@ -66,7 +66,8 @@ struct jwt_claims {
 };
 
 enum jwt_kind {
-    JWT_ANY,          /* the channel claim is not looked at */
+    JWT_ANY,     /* the channel claim is not looked at */
+    JWT_FOREIGN, /* nor any but iss, aud, exp, nbf: the others may be anything, and stay unread */
     JWT_CONNECTION,   /* must not have a channel */
     JWT_SUBSCRIPTION, /* must have one */
 };
@@ -90,6 +91,8 @@ int64_t jwt_expiry(const struct jwt_claims *claims, int64_t now_s);
 
 /* ---- making tokens ---- */
 
-/* Adds an HS256 token over payload, a JSON object. ERR_CONFIG: empty secret. ERR_LIMIT: out is
- * full. After an error out has a part of a token at its end. */
-enum err jwt_sign_hs256(struct buf *out, struct str secret, struct str payload) NODISCARD;
+/* Adds a token over payload, a JSON object. alg: HS256, HS384 or HS512; kid may be empty, and is
+ * valid UTF-8. ERR_CONFIG: another alg, or an empty secret. ERR_LIMIT: out is full. After an error
+ * out has a part of a token at its end. */
+enum err jwt_sign(struct buf *out, struct str alg, struct str kid, struct str secret,
+                  struct str payload) NODISCARD;

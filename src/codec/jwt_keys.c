@@ -5,6 +5,7 @@
 #include "codec/base64.h"
 #include "codec/json.h"
 
+#include <assert.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
@@ -145,18 +146,19 @@ static bool hmac_verify(const struct hmac *h, const struct jwt_token *token)
     return str_eq_secret(str_of((const char *)mac, n), token->signature);
 }
 
-bool jwt_hs256(struct str secret, struct str text, unsigned char out[JWT_HS256_BYTES])
+size_t jwt_hmac(struct str alg, struct str secret, struct str text, unsigned char out[JWT_MAC_MAX])
 {
-    unsigned char mac[EVP_MAX_MD_SIZE];
+    const struct algorithm *algorithm = find_algorithm(alg);
     struct hmac h;
+    size_t n;
 
-    if (secret.len == 0)
-        return false;
-    h = hmac_new(DIGEST_256, secret);
-    CHECK(hmac_compute(&h, text, mac) == JWT_HS256_BYTES);
-    memcpy(out, mac, JWT_HS256_BYTES);
+    static_assert(JWT_MAC_MAX >= EVP_MAX_MD_SIZE, "every digest fits");
+    if (secret.len == 0 || algorithm == NULL || algorithm->family != FAMILY_HMAC)
+        return 0;
+    h = hmac_new(algorithm->digest, secret);
+    n = hmac_compute(&h, text, out);
     hmac_deinit(&h);
-    return true;
+    return n;
 }
 
 /* ---- slots ---- */

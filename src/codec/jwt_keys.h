@@ -6,6 +6,6 @@
 /* Is the signature that of a key which may be used with the token's algorithm? */
 bool jwt_keys_verify(const struct jwt_keys *keys, const struct jwt_token *token, int64_t now_s);
 
-#define JWT_HS256_BYTES 32
-/* HMAC-SHA256. False: empty secret. */
-bool jwt_hs256(struct str secret, struct str text, unsigned char out[JWT_HS256_BYTES]) NODISCARD;
+#define JWT_MAC_MAX 64
+/* The bytes that HS256, HS384 or HS512 wrote to out. 0: another alg, or an empty secret. */
+size_t jwt_hmac(struct str alg, struct str secret, struct str text, unsigned char out[JWT_MAC_MAX]);

@@ -6,6 +6,7 @@
 #include "codec/jwt.h"
 #include "script/embedded.h"
 #include "script/lua_json.h"
+#include "script/module.h"
 #include "script/values.h"
 
 #include <errno.h>
@@ -20,6 +21,7 @@
 #define RUN_CHECK_EVERY 1000000     /* instructions */
 
 struct loading {
+    const void *script; /* first, and NULL: script_of finds none here */
     const struct config_request *req;
     struct buf source;
     struct buf *problems;
@@ -287,8 +289,9 @@ static void push_request(lua_State *L, const struct loading *loading)
     lua_setfield(L, -2, "fetch");
     lua_pushglobaltable(L);
     lua_setfield(L, -2, "globals");
-    lua_pushliteral(L, PERIGEE_VERSION);
-    lua_setfield(L, -2, "version");
+    lua_newtable(L);
+    module_open(L);
+    lua_setfield(L, -2, "helpers");
 }
 
 static void open_libraries(lua_State *L)
@@ -306,8 +309,6 @@ static void open_libraries(lua_State *L)
     }
     lua_pushcfunction(L, embedded_require); /* for our modules; the user's chunk sees another */
     lua_setglobal(L, "require");
-    lua_json_open(L);
-    lua_pop(L, 1);
 }
 
 /* The list on top of the stack, one line each. */

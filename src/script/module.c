@@ -6,6 +6,7 @@
 #include "codec/base64.h"
 #include "script/answer.h"
 #include "script/lua_json.h"
+#include "script/lua_jwt.h"
 
 #include <lauxlib.h>
 #include <openssl/evp.h>
@@ -231,6 +232,8 @@ void module_open(lua_State *L)
     lua_setfield(L, -2, "base64");
     lua_json_open(L);
     lua_setfield(L, -2, "json");
+    lua_jwt_open(L);
+    lua_setfield(L, -2, "jwt");
     open_log(L);
     answer_open(L);
     lua_pushliteral(L, PERIGEE_VERSION);

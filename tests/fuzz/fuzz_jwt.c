@@ -36,6 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                                 .user_id_claim = STR("uid")};
     static const struct jwt_options strict = {.kind = JWT_SUBSCRIPTION, .issuer = STR("i")};
     static const struct jwt_options plain = {.kind = JWT_CONNECTION};
+    static const struct jwt_options foreign = {.kind = JWT_FOREIGN, .audience = STR("a")};
     struct str input = str_of((const char *)data, size);
     struct jwt_keys *keys = jwt_keys_new();
     struct buf token = BUF_INIT(1 << 24);
@@ -45,10 +46,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(jwt_keys_set_hmac(keys, SECRET) == OK);
     verify(keys, &plain, input);
     verify(keys, &careless, input);
-    CHECK(jwt_sign_hs256(&token, SECRET, input) == OK);
+    verify(keys, &foreign, input);
+    CHECK(jwt_sign(&token, STR("HS256"), STR_NONE, SECRET, input) == OK);
     verify(keys, &plain, buf_str(&token));
     verify(keys, &careless, buf_str(&token));
     verify(keys, &strict, buf_str(&token));
+    verify(keys, &foreign, buf_str(&token));
     for (int kind = 0; kind < 2; kind++) {
         if (base64_decode((enum base64)kind, input, &a, &bytes) == OK) {
             buf_clear(&token);

@@ -7,7 +7,7 @@ return function(t)
 
   local function load(text, extra)
     local request = {
-      path = text and "config.lua", text = text, defaults = {}, env = {}, set = {}, globals = _G, version = "0",
+      path = text and "config.lua", text = text, defaults = {}, env = {}, set = {}, globals = _G, helpers = { version = "0" },
       read = function(path)
         return nil, "no such file: " .. path
       end,
@@ -267,7 +267,7 @@ return function(t)
     t.contains(problems 'require "perigee".sleep(1) return {}', "perigee.sleep may not wait while config.lua loads")
     t.contains(problems 'require "perigee".http.get("x") return {}', "perigee.http.get may not wait")
     t.contains(problems 'require "perigee".nonsense() return {}', "perigee.nonsense does not exist")
-    t.equal(problems 'local p = require "perigee" local d = p.dict "x" local e = p.error(1, "x") return {}', "none")
+    t.equal(problems 'local p = require "perigee" local d = p.dict "x" local v = p.version return {}', "none")
   end)
 
   t.case("require finds files beside the configuration and says where it looked", function()

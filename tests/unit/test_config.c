@@ -230,6 +230,28 @@ static void a_runtime_error_keeps_the_whole_path_however_long(void **state)
     rmdir(folder);
 }
 
+static void a_configuration_may_compute_with_the_helpers(void **state)
+{
+    const struct settings *s = load_with(
+        "local p = require 'perigee'\n"
+        "local secret = p.sha256(p.hmac('k', p.base64.encode 'salt'))\n"
+        "local claims = p.jwt.verify(p.jwt.sign({ user = 'ann' }, secret), secret)\n"
+        "assert(#p.uuid() == 36 and p.now() > 1.6e9 and p.env('NO_SUCH_NAME', 'd') == 'd')\n"
+        "p.log.info 'not written here'\n"
+        "return { node = { name = p.json.decode(p.json.encode { claims.user })[1] },"
+        " client = { token = { hmac_secret_key = secret } } }",
+        NULL, NULL);
+    struct buf problems;
+
+    assert_str(s->node_name, "ann");
+    assert_int_equal(s->client_token_hmac_secret_key.len, 64);
+    settings_unref(s);
+    problems =
+        problems_of("local p = require 'perigee'\nreturn { rpc = p.json.encode(print) }", NULL);
+    assert_non_null(strstr(problems.ptr, "config.lua:2: cannot encode as JSON"));
+    buf_deinit(&problems);
+}
+
 static void settings_live_until_the_last_reference(void **state)
 {
     struct settings *s = settings_new(1), *again = settings_ref(s);
@@ -317,6 +339,7 @@ int main(void)
         cmocka_unit_test(a_weak_configuration_is_loaded_with_its_warnings),
         cmocka_unit_test(a_missing_file_and_a_folder_are_told),
         cmocka_unit_test(a_runtime_error_keeps_the_whole_path_however_long),
+        cmocka_unit_test(a_configuration_may_compute_with_the_helpers),
         cmocka_unit_test(settings_live_until_the_last_reference),
         cmocka_unit_test(embedded_modules_are_found_by_name),
         cmocka_unit_test(regex_follows_the_dialect_that_users_write),

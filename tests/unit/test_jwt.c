@@ -890,19 +890,51 @@ static void jwt_expiry_comes_from_expire_at_or_exp_and_is_capped(void **state)
 
 static void jwt_sign_makes_what_verify_takes(void **state)
 {
+    const struct str algs[] = {STR("HS256"), STR("HS384"), STR("HS512")};
     struct jwt_keys *keys = hmac_keys();
     struct buf b = BUF_INIT(1000), small = BUF_INIT(60);
+    struct jwt_token parts;
     struct jwt_claims c;
 
-    buf_add_lit(&b, "token: "); /* only what is added is signed */
-    assert_int_equal(jwt_sign_hs256(&b, SECRET, STR("{\"sub\":\"42\"}")), OK);
-    assert_int_equal(jwt_verify(keys, &any, str_cut(buf_str(&b), 7), NOW, &arena, &c), OK);
-    expect_str(c.sub, STR("42"));
-    assert_int_equal(jwt_sign_hs256(&b, STR(""), STR("{}")), ERR_CONFIG);
-    assert_int_equal(jwt_sign_hs256(&small, SECRET, STR("{}")), ERR_LIMIT);
+    for (size_t i = 0; i < ARRAY_LEN(algs); i++) {
+        struct str kid = i == 1 ? STR("k \"1\"") : STR_NONE, token;
+
+        buf_clear(&b);
+        buf_add_lit(&b, "token: "); /* only what is added is signed */
+        assert_int_equal(jwt_sign(&b, algs[i], kid, SECRET, STR("{\"sub\":\"42\"}")), OK);
+        token = str_cut(buf_str(&b), 7);
+        assert_int_equal(jwt_verify(keys, &any, token, NOW, &arena, &c), OK);
+        expect_str(c.sub, STR("42"));
+        assert_int_equal(jwt_parse(token, &arena, &parts), OK);
+        expect_str(parts.alg, algs[i]);
+        expect_str(parts.kid, kid);
+    }
+    assert_int_equal(jwt_sign(&b, STR("HS256"), STR_NONE, STR(""), STR("{}")), ERR_CONFIG);
+    assert_int_equal(jwt_sign(&b, STR("RS256"), STR_NONE, SECRET, STR("{}")), ERR_CONFIG);
+    assert_int_equal(jwt_sign(&b, STR("none"), STR_NONE, SECRET, STR("{}")), ERR_CONFIG);
+    assert_int_equal(jwt_sign(&small, STR("HS256"), STR_NONE, SECRET, STR("{}")), ERR_LIMIT);
     buf_deinit(&b);
     buf_deinit(&small);
     jwt_keys_free(keys);
+}
+
+static void jwt_of_others_is_held_to_the_registered_claims_only(void **state)
+{
+    struct jwt_options theirs = {.kind = JWT_FOREIGN, .audience = STR("us"), .issuer = STR("them")};
+    struct jwt_claims c;
+
+    assert_int_equal(read_payload("{\"iss\":\"them\",\"aud\":[\"us\"],\"sub\":42,\"channels\":1,"
+                                  "\"subs\":[],\"b64info\":7,\"iat\":\"x\"}",
+                                  &theirs, &c),
+                     OK);
+    assert_true(str_starts(c.payload, STR("{\"iss\"")));
+    assert_int_equal(c.sub.len, 0);
+    assert_int_equal(read_payload("{\"iss\":\"them\",\"aud\":\"you\"}", &theirs, &c), ERR_DENIED);
+    assert_int_equal(read_payload("{\"iss\":\"us\",\"aud\":\"us\"}", &theirs, &c), ERR_DENIED);
+    assert_int_equal(read_payload("{\"iss\":1,\"aud\":\"us\"}", &theirs, &c), ERR_DENIED);
+    expect_payload("{\"exp\":1}", JWT_FOREIGN, ERR_EXPIRED);
+    expect_payload("{\"nbf\":1800000000}", JWT_FOREIGN, ERR_EXPIRED);
+    expect_payload("{\"exp\":\"1800000000\"}", JWT_FOREIGN, ERR_DENIED);
 }
 
 #define CASE(name) cmocka_unit_test_teardown(name, free_arena)
@@ -940,6 +972,7 @@ int main(void)
         CASE(jwt_can_leave_out_the_signature_but_nothing_else),
         CASE(jwt_expiry_comes_from_expire_at_or_exp_and_is_capped),
         CASE(jwt_sign_makes_what_verify_takes),
+        CASE(jwt_of_others_is_held_to_the_registered_claims_only),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -232,7 +232,7 @@ static UNUSED const char *loopback_token(const char *claims)
     struct buf token = BUF_INIT(sizeof texts[0] - 1);
     char *text = texts[next++ % ARRAY_LEN(texts)];
 
-    CHECK(jwt_sign_hs256(&token, STR(LOOPBACK_SECRET), str_from(claims)) == OK);
+    CHECK(jwt_sign(&token, STR("HS256"), STR_NONE, STR(LOOPBACK_SECRET), str_from(claims)) == OK);
     snprintf(text, sizeof texts[0], "%.*s", STR_ARGS(buf_str(&token)));
     buf_deinit(&token);
     return text;
