@@ -16,6 +16,15 @@ local OS = { "clock", "date", "difftime", "getenv", "time" }
 
 local views = setmetatable({}, { __mode = "k" })
 
+-- pairs of a view: the members themselves stay out of reach.
+local function walk(members)
+  return function(view)
+    return function(_, key)
+      return next(members, key)
+    end, view, nil
+  end
+end
+
 ---A view of a table that cannot be changed.
 ---@param of table
 ---@param name string  how messages call it
@@ -26,9 +35,7 @@ function M.read_only(of, name)
     __newindex = function(_, key)
       error(("%s cannot be changed (%s)"):format(name, tostring(key)), 2)
     end,
-    __pairs = function()
-      return next, of, nil
-    end,
+    __pairs = walk(of),
     __len = function()
       return #of
     end,
@@ -36,6 +43,23 @@ function M.read_only(of, name)
   })
   views[view] = true
   return view
+end
+
+---The same for a module and the tables in it; an unknown name raises.
+---@param name string
+---@param members table  is taken
+---@return table
+function M.module(name, members)
+  for key, member in pairs(members) do
+    if type(member) == "table" and not getmetatable(member) then
+      members[key] = M.read_only(member, name .. "." .. key)
+    end
+  end
+  return M.read_only(setmetatable(members, {
+    __index = function(_, key)
+      error(("%s.%s does not exist"):format(name, tostring(key)), 2)
+    end,
+  }), name)
 end
 
 local function names_of(members)
@@ -84,9 +108,7 @@ function M.environment(globals, extra)
     __newindex = function(_, name)
       error(('global "%s" cannot be set; write "local %s"'):format(tostring(name), tostring(name)), 2)
     end,
-    __pairs = function()
-      return next, members, nil
-    end,
+    __pairs = walk(members),
     __metatable = false,
   })
   views[environment] = true

@@ -4,6 +4,7 @@
 
 local proxy = require "perigee.proxy"
 local schema = require "perigee.schema"
+local strict = require "perigee.strict"
 
 local M = {}
 
@@ -46,11 +47,7 @@ function M.new(helpers)
     module[name] = refuse(name, "wait")
   end
   module.proxy = proxy.new(module)
-  return setmetatable(module, {
-    __index = function(_, name)
-      error(("perigee.%s does not exist"):format(tostring(name)), 2)
-    end,
-  })
+  return strict.module("perigee", module)
 end
 
 return M

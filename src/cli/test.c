@@ -102,7 +102,7 @@ static int l_sign(lua_State *L)
     bool ok;
 
     claims.ptr = luaL_checklstring(L, 1, &claims.len);
-    ok = jwt_sign_hs256(&token, secret, claims) == OK;
+    ok = jwt_sign(&token, STR("HS256"), STR_NONE, secret, claims) == OK;
     if (ok)
         lua_pushlstring(L, token.ptr, token.len);
     buf_deinit(&token);

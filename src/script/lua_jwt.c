@@ -4,7 +4,6 @@
 #include "codec/jwt.h"
 #include "codec/utf8.h"
 #include "script/lua_json.h"
-#include "script/script.h"
 
 #include <lauxlib.h>
 #include <math.h>
@@ -217,7 +216,6 @@ static int jwt_sign_claims(lua_State *L)
     default:
         return luaL_argerror(L, 3, "alg is HS256, HS384 or HS512");
     }
-    script_check_time(L);
     lua_pushlstring(L, s->token.ptr, s->token.len);
     return 1;
 }
@@ -267,7 +265,6 @@ static int jwt_verify_token(lua_State *L)
     keys = keys_arg(L, 2, s);
     err = token.len > TOKEN_MAX ? ERR_DENIED
                                 : jwt_verify(keys, &options, token, now_s, &s->arena, &claims);
-    script_check_time(L);
     if (err == ERR_EXPIRED)
         return refuse(L, claims.has_exp && now_s >= claims.exp ? "the token has expired"
                                                                : "the token is not valid yet");

@@ -239,32 +239,3 @@ void module_open(lua_State *L)
     lua_pushliteral(L, PERIGEE_VERSION);
     lua_setfield(L, -2, "version");
 }
-
-static int no_such_name(lua_State *L)
-{
-    return luaL_error(L, "perigee.%s does not exist", luaL_tolstring(L, 2, NULL));
-}
-
-static int no_change(lua_State *L)
-{
-    return luaL_error(L, "perigee.%s cannot be changed", luaL_tolstring(L, 2, NULL));
-}
-
-void module_close(lua_State *L)
-{
-    lua_createtable(L, 0, 1);
-    lua_pushcfunction(L, no_such_name);
-    lua_setfield(L, -2, "__index");
-    lua_setmetatable(L, -2);
-
-    lua_newtable(L); /* the view */
-    lua_createtable(L, 0, 3);
-    lua_pushvalue(L, -3);
-    lua_setfield(L, -2, "__index");
-    lua_pushcfunction(L, no_change);
-    lua_setfield(L, -2, "__newindex");
-    lua_pushboolean(L, false);
-    lua_setfield(L, -2, "__metatable");
-    lua_setmetatable(L, -2);
-    lua_remove(L, -2);
-}

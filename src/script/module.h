@@ -7,5 +7,3 @@
 
 /* Adds them to the table on top of the stack. */
 void module_open(lua_State *L);
-/* Replaces the finished table by a read-only view that raises for unknown names. */
-void module_close(lua_State *L);

@@ -13,13 +13,12 @@
 #define SOURCE_MAX (4 << 20)      /* of one file that require reads */
 #define PATTERN_STEPS_MAX 5000000 /* some 20 ms */
 #define ELEMENTS_MAX (4 << 20)    /* of one call of a table function */
-#define LONG_BYTES 4096           /* strings that are worth a look at the clock */
-#define LONG_ELEMENTS 256
+#define SORTED_PER_MS 4000        /* by Lua's own comparison, at least */
 
 /* --- functions that could work long inside C ---------------------------------------------------
  *
- * Each guard bounds one call and then looks at the clock, because a script may call it often
- * between two count hooks. The real function is reached directly; it sees the same stack. */
+ * A run that is out of time ends when C returns, so each guard bounds one call. The real function
+ * is reached directly; it sees the same stack. */
 
 enum {
     STRING_REP,
@@ -41,13 +40,6 @@ static lua_CFunction real(lua_State *L)
     return lua_tocfunction(L, lua_upvalueindex(1));
 }
 
-static int after(lua_State *L, bool was_long, int results)
-{
-    if (was_long)
-        script_check_time(L);
-    return results;
-}
-
 static struct str string_arg(lua_State *L, int arg)
 {
     struct str s;
@@ -66,7 +58,7 @@ static int guard_rep(lua_State *L)
         lua_pushliteral(L, "");
         return 1;
     }
-    return after(L, luaL_checkinteger(L, 2) > LONG_BYTES, real(L)(L));
+    return real(L)(L);
 }
 
 static int guard_pattern(lua_State *L, int init_arg, bool all)
@@ -79,7 +71,7 @@ static int guard_pattern(lua_State *L, int init_arg, bool all)
     if (!pattern_is_cheap(subject, pattern, all, PATTERN_STEPS_MAX))
         return luaL_error(L, "this pattern takes too many steps on a string of %d bytes",
                           (int)MIN(subject.len, 1u << 30));
-    return after(L, subject.len > LONG_BYTES, real(L)(L));
+    return real(L)(L);
 }
 
 static int guard_find(lua_State *L)
@@ -100,11 +92,11 @@ static int guard_find(lua_State *L)
             : memmem(subject.ptr + init - 1, subject.len - (size_t)init + 1, text.ptr, text.len);
     if (!found) {
         luaL_pushfail(L);
-        return after(L, subject.len > LONG_BYTES, 1);
+        return 1;
     }
     lua_pushinteger(L, found - subject.ptr + 1);
     lua_pushinteger(L, found - subject.ptr + (ptrdiff_t)text.len);
-    return after(L, subject.len > LONG_BYTES, 2);
+    return 2;
 }
 
 static int guard_match(lua_State *L)
@@ -122,21 +114,34 @@ static int guard_gsub(lua_State *L)
     return guard_pattern(L, 0, true);
 }
 
-/* Looks at the clock before, too: these call back, and a callback may swallow an error. */
+static lua_Integer table_length(lua_State *L)
+{
+    if (!lua_istable(L, 1))
+        return 0;
+    if (!lua_getmetatable(L, 1))
+        return (lua_Integer)lua_rawlen(L, 1);
+    lua_pop(L, 1);
+    return luaL_len(L, 1); /* a __len of the script may say anything */
+}
+
 static int guard_table(lua_State *L)
 {
-    lua_Integer n = 0;
+    lua_Integer n = table_length(L);
 
-    if (lua_istable(L, 1)) {
-        n = (lua_Integer)lua_rawlen(L, 1);
-        if (lua_getmetatable(L, 1)) { /* a __len of the script may say anything */
-            lua_pop(L, 1);
-            n = luaL_len(L, 1);
-        }
-    }
     if (n > ELEMENTS_MAX)
         return luaL_error(L, "the table is too long");
-    return after(L, n > LONG_ELEMENTS, real(L)(L));
+    return real(L)(L);
+}
+
+/* Sorting calls nothing back that the time limit could end, if C compares. */
+static int guard_sort(lua_State *L)
+{
+    struct script *s = script_of(L);
+    lua_Integer ms = s && s->run ? (lua_Integer)(s->run->budget_ns / 1000000) : 0;
+
+    if (table_length(L) > MAX(ms, 1) * SORTED_PER_MS)
+        return luaL_error(L, "the table is too long to be sorted within lua.timeout");
+    return guard_table(L);
 }
 
 static int guard_range(lua_State *L, int first_arg, int last_arg)
@@ -175,7 +180,7 @@ static const struct {
     [TABLE_INSERT] = {"table", "insert", guard_table},
     [TABLE_REMOVE] = {"table", "remove", guard_table},
     [TABLE_CONCAT] = {"table", "concat", guard_concat},
-    [TABLE_SORT] = {"table", "sort", guard_table},
+    [TABLE_SORT] = {"table", "sort", guard_sort},
     [TABLE_MOVE] = {"table", "move", guard_move},
     [TABLE_UNPACK] = {"table", "unpack", guard_unpack},
 };
@@ -337,12 +342,20 @@ static int co_close(lua_State *L)
 {
     lua_State *co = coroutine_arg(L);
 
+    lua_Debug frame;
+
     if (lua_status(co) != LUA_OK && lua_status(co) != LUA_YIELD) {
         lua_pushboolean(L, false);
         lua_pushliteral(L, "the coroutine failed");
         return 2;
     }
-    return real(L)(L);
+    if (co == L || (lua_status(co) == LUA_OK && lua_getstack(co, 0, &frame)))
+        return luaL_error(L, "cannot close a coroutine that runs");
+    lua_pushboolean(L, script_reset_nested(L, co) == LUA_OK);
+    if (lua_toboolean(L, -1))
+        return 1;
+    lua_xmove(co, L, 1);
+    return 2;
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -450,6 +463,20 @@ static void push_folders(lua_State *L, const struct settings *set)
     }
 }
 
+/* Replaces the finished module on top of the stack by a read-only view of it. */
+static void close_module(lua_State *L)
+{
+    lua_pushcfunction(L, embedded_require);
+    lua_pushliteral(L, "perigee.strict");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "module");
+    lua_pushliteral(L, "perigee");
+    lua_pushvalue(L, -4);
+    lua_call(L, 2, 1);
+    lua_replace(L, -3);
+    lua_pop(L, 1);
+}
+
 /* The tool may add to what programs find. */
 static void prepare(lua_State *L, struct script *s)
 {
@@ -468,6 +495,7 @@ void sandbox_open_loader(lua_State *L, const struct settings *set)
     struct script *s = script_of(L);
     int module = lua_gettop(L);
 
+    close_module(L);
     lua_pushcfunction(L, embedded_require);
     lua_pushliteral(L, "perigee.loader");
     lua_call(L, 1, 1);

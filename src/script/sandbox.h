@@ -11,8 +11,8 @@
 /* Opens the libraries as globals, with the built-in modules' require. Raises. */
 void sandbox_open(lua_State *L);
 
-/* Makes the loader of user programs (lua/perigee/loader.lua), which gives them the module table on
- * top of the stack as `perigee`, and replaces that by it. Raises. */
+/* Makes the loader of user programs (lua/perigee/loader.lua), which gives them a read-only view of
+ * the module table on top of the stack as `perigee`, and replaces that by it. Raises. */
 void sandbox_open_loader(lua_State *L, const struct settings *settings);
 /* Runs config.lua (settings' source) by the loader on top of the stack, and replaces that by the
  * table it returned. Raises. */

@@ -11,33 +11,11 @@
 
 #include <lauxlib.h>
 
-#define TICK_NS 4000000           /* processor time between two looks at the clock, at most */
-#define COUNT_STEP 10000          /* instructions between them, where there is no tick */
 #define COROUTINES_MAX 10000      /* that wait at once */
 #define COROUTINES_KEPT 256       /* finished ones kept for reuse */
 #define LOAD_BUDGET_NS 5000000000 /* the chunk may compute; it runs before anybody waits */
 #define TRACEBACKS_PER_SECOND 10
-#define OVER_TEXT "ran longer than lua.timeout"
-
-/* --- memory ----------------------------------------------------------------------------------- */
-
-static void *allocate(void *ud, void *ptr, size_t old_size, size_t new_size)
-{
-    struct script *s = ud;
-
-    if (!ptr)
-        old_size = 0; /* Lua passes a type there */
-    if (new_size == 0) {
-        mem_free(ptr);
-        s->bytes -= old_size;
-        return NULL;
-    }
-    if (s->limited && new_size > old_size && s->bytes - old_size + new_size > s->bytes_max)
-        return NULL;
-    ptr = mem_realloc(ptr, new_size);
-    s->bytes += new_size - old_size;
-    return ptr;
-}
+#define MESSAGE_MAX 4096 /* of an error, in front of its traceback */
 
 /* Only our own mistakes get here: user code always runs protected, and memory is not limited
  * outside of it. */
@@ -46,82 +24,6 @@ static int on_panic(lua_State *L)
     const char *text = lua_tostring(L, -1);
 
     panic("unprotected Lua error: %s", text ? text : "not a string");
-}
-
-/* --- time ------------------------------------------------------------------------------------- */
-
-static void on_count(lua_State *L, lua_Debug *ar);
-
-/* Ends a run that is out of time. Where L may yield it does, for good: no pcall can catch that, and
- * it takes no time however deep the calls are. Otherwise (inside a callback of C) an error has to
- * unwind, and until L may yield again every further instruction fails, so that a pcall cannot go on
- * for long. From a count hook, and only from there, this returns. */
-static void end_run(lua_State *L, const struct run *run)
-{
-    if (lua_isyieldable(L)) {
-        lua_yield(L, 0);
-        return;
-    }
-    if (!(lua_gethookmask(L) & LUA_MASKLINE))
-        lua_sethook(L, on_count, LUA_MASKLINE | LUA_MASKCOUNT, 1);
-    luaL_where(L, 0);
-    lua_pushfstring(L, OVER_TEXT " (%d ms)", (int)(run->budget_ns / 1000000));
-    lua_concat(L, 2);
-    lua_error(L);
-}
-
-void script_check_time(lua_State *L)
-{
-    struct script *s = script_of(L);
-    struct run *run = s ? s->run : NULL;
-
-    if (!run)
-        return;
-    if (!run->over) {
-        uint64_t now = clock_thread_ns();
-
-        /* The clock is first read here, so that short runs never pay for it. */
-        if (run->started_ns == 0)
-            run->started_ns = now;
-        if (now - run->started_ns <= run->budget_ns)
-            return;
-        run->over = true;
-        s->timeouts++;
-    }
-    end_run(L, run);
-}
-
-static void on_count(lua_State *L, lua_Debug *ar)
-{
-    struct script *s = script_of(L);
-
-    (void)ar;
-    script_check_time(L);
-    if (s->tick.is_on &&
-        !(s->run && s->run->over)) /* until the next tick Lua runs without a hook */
-        lua_sethook(L, NULL, 0, 0);
-}
-
-/* What runs on this thread, innermost; read by a signal handler. */
-static __thread struct run *volatile running;
-
-/* Has the clock looked at before the next instruction: setting a hook is the one thing that Lua
- * allows a signal handler. A hook that is always set would cost as much as the instructions. */
-static void on_tick(int signal)
-{
-    struct run *run = running;
-
-    (void)signal;
-    if (run)
-        lua_sethook(run->inner, on_count, LUA_MASKCOUNT, 1);
-}
-
-static void watch_time(struct script *s)
-{
-    uint64_t interval = MIN(s->budget_ns / 4 + 1, (uint64_t)TICK_NS);
-
-    if (!tick_start(&s->tick, interval, on_tick))
-        lua_sethook(s->L, on_count, LUA_MASKCOUNT, COUNT_STEP);
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
@@ -147,48 +49,10 @@ bool script_is_running(lua_State *L)
     return s && s->run && s->run->L == L;
 }
 
-static void run_begin(struct script *s, struct run *run, lua_State *L, struct coroutine *co)
-{
-    *run = (struct run){.L = L,
-                        .inner = L,
-                        .co = co,
-                        .outer = s->run,
-                        .interrupted = running,
-                        .budget_ns = co && co->budget_ns ? co->budget_ns : s->budget_ns};
-    s->run = run;
-    s->limited = true;
-    running = run;
-}
-
-static void run_end(struct script *s, struct run *run)
-{
-    CHECK(s->run == run);
-    running = run->interrupted;
-    s->run = run->outer;
-    s->limited = false; /* what C does with the result is not the script's memory */
-}
-
 /* Back in Lua that called us, if any did. */
 static void relimit(struct script *s)
 {
     s->limited = s->run != NULL;
-}
-
-int script_resume_nested(lua_State *L, lua_State *co, int n, int *results)
-{
-    struct script *s = script_of(L);
-    struct run *run = s ? s->run : NULL;
-    int status;
-
-    lua_xmove(L, co, n);
-    if (run)
-        run->inner = co;
-    status = lua_resume(co, L, n, results);
-    if (run)
-        run->inner = L;
-    if (run && run->over)
-        end_run(L, run);
-    return status;
 }
 
 static struct coroutine *coroutine_new(struct script *s)
@@ -285,8 +149,12 @@ void script_failed(struct script *s, lua_State *co, int status, const char *what
         return;
     s->limited = false;
     lua_pushnil(s->L);
-    if (!why && lua_type(co, -1) == LUA_TSTRING)
-        why = lua_tostring(co, -1);
+    if (!why && lua_type(co, -1) == LUA_TSTRING) {
+        size_t len;
+
+        why = lua_tolstring(co, -1, &len);
+        why = lua_pushlstring(s->L, why, MIN(len, MESSAGE_MAX)); /* longer than a log line */
+    }
     if (!why) /* its __tostring is the script's code and would run without limits here */
         why = lua_pushfstring(s->L, "(the error is a %s value)", luaL_typename(co, -1));
     luaL_traceback(s->L, co, why, 0);
@@ -301,9 +169,9 @@ static void coroutine_resume(struct coroutine *co, int nargs)
     struct run run;
     int status, n = 0;
 
-    run_begin(s, &run, co->L, co);
+    limits_begin(s, &run, co->L, co, co->budget_ns ? co->budget_ns : s->budget_ns);
     status = lua_resume(co->L, run.outer ? run.outer->L : NULL, nargs, &n);
-    run_end(s, &run);
+    limits_ended(s, &run, status);
     if (status == LUA_YIELD && co->wait.active && !run.over) {
         co->wait.yielded = true;
         relimit(s);
@@ -316,7 +184,8 @@ static void coroutine_resume(struct coroutine *co, int nargs)
         return;
     }
     CHECK(status != LUA_YIELD || !co->wait.active);
-    script_failed(s, co->L, status, co->what, run.over ? OVER_TEXT : NULL);
+    script_failed(s, co->L, run.over ? LUA_ERRRUN : status, co->what,
+                  run.over ? LIMITS_OVER_TEXT : NULL);
     if (co->fn)
         co->fn(co->arg, ERR_SCRIPT, co->L, 0);
     coroutine_end(s, co, false);
@@ -357,7 +226,7 @@ struct script_wait *script_wait_begin(lua_State *L, const char *name)
     if (!lua_isyieldable(L))
         luaL_error(L, "%s may not wait inside a callback of a library function", name);
     if (run->over)
-        end_run(L, run);
+        limits_end(L, run);
     luaL_checkstack(L, LUA_MINSTACK, "too many values to wait with");
     w = &run->co->wait;
     CHECK(!w->active);
@@ -463,7 +332,6 @@ static int load(lua_State *L)
         request->open(s, L);
     if (request->tool)
         open_tool(s, L, request->tool);
-    module_close(L);
     sandbox_open_loader(L, s->settings);
     lua_getfield(L, -1, "sources");
     lua_insert(L, -2);
@@ -497,19 +365,18 @@ enum err script_new(const struct script_request *request, struct buf *problem, s
     s->encoded = BUF_INIT(16 << 20);
     list_init(&s->alive);
     list_init(&s->timers);
-    s->L = lua_newstate(allocate, s);
+    s->L = lua_newstate(limits_allocate, s);
     CHECK(s->L);
     lua_atpanic(s->L, on_panic);
     *(struct script **)lua_getextraspace(s->L) = s;
-    watch_time(s);
+    limits_open(s);
 
     lua_pushcfunction(s->L, load);
     lua_pushlightuserdata(s->L, (void *)request);
     s->loading = true;
-    run_begin(s, &run, s->L, NULL);
-    run.budget_ns = LOAD_BUDGET_NS;
+    limits_begin(s, &run, s->L, NULL, LOAD_BUDGET_NS);
     status = lua_pcall(s->L, 1, 0, 0);
-    run_end(s, &run);
+    limits_ended(s, &run, status);
     s->loading = false;
     if (status == LUA_OK && !run.over) {
         *out = s;

@@ -86,11 +86,27 @@ struct script {
     struct buf encoded; /* scratch for results */
 };
 
-/* Counts and logs a failure of co, with why (NULL: the error on top of co) and its traceback. */
-void script_failed(struct script *s, lua_State *co, int status, const char *what, const char *why);
+/* --- limits.c --- */
+
+#define LIMITS_OVER_TEXT "ran longer than lua.timeout"
+
+void *limits_allocate(void *script, void *ptr, size_t old_size, size_t new_size);
+void limits_open(struct script *s); /* once its L is there */
+/* Around every call of Lua. Afterwards run->over says whether it was ended for its time. */
+void limits_begin(struct script *s, struct run *run, lua_State *L, struct coroutine *co,
+                  uint64_t budget_ns);
+void limits_ended(struct script *s, struct run *run, int status);
+/* Ends a run that is out of time: raises, or, in a hook, yields for good. */
+void limits_end(lua_State *L, const struct run *run);
 /* coroutine.resume for Lua code: moves n arguments from L to co; lua_resume's status. Out of time
  * inside co is out of time for L as well. */
 int script_resume_nested(lua_State *L, lua_State *co, int n, int *results);
+int script_reset_nested(lua_State *L, lua_State *co); /* coroutine.close: lua_resetthread's */
+
+/* --- script.c --- */
+
+/* Counts and logs a failure of co, with why (NULL: the error on top of co) and its traceback. */
+void script_failed(struct script *s, lua_State *co, int status, const char *what, const char *why);
 /* Is co one that C runs? Lua code must not resume or close those. */
 bool script_is_own(lua_State *L, lua_State *co);
 /* Does L run as a coroutine started by C, directly? */
