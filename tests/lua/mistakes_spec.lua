@@ -9,7 +9,7 @@ return function(t)
 
   local function load(text, extra)
     local request = {
-      path = "dir/config.lua", text = text, defaults = {}, env = {}, set = {}, globals = _G, version = "0",
+      path = "dir/config.lua", text = text, defaults = {}, env = {}, set = {}, globals = _G, helpers = { version = "0" },
       read = function(path)
         return FILES[path], FILES[path] and nil or "No such file or directory"
       end,
