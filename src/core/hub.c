@@ -99,6 +99,42 @@ size_t hub_user_connections(struct hub *hub, struct str user)
 
 /* --- subscriptions ---------------------------------------------------------------------------- */
 
+static void put(struct hub_channel *ch, uint32_t index, struct subscription *sub)
+{
+    ch->subs[index] = sub;
+    sub->index = index;
+}
+
+/* At the end of its part; the first of the other part makes room. */
+static void channel_add(struct hub_channel *ch, struct subscription *sub)
+{
+    if (ch->count == ch->cap) {
+        ch->cap = ch->cap ? ch->cap * 2 : 1;
+        ch->subs = mem_realloc(ch->subs, ch->cap * sizeof *ch->subs);
+    }
+    if (sub->flags & SUB_PUSH_JOIN_LEAVE) {
+        if (ch->told < ch->count)
+            put(ch, ch->count, ch->subs[ch->told]);
+        put(ch, ch->told++, sub);
+    } else {
+        put(ch, ch->count, sub);
+    }
+    ch->count++;
+}
+
+/* The last of its part takes its place, and the last of all that one's. */
+static void channel_remove(struct hub_channel *ch, struct subscription *sub)
+{
+    uint32_t hole = sub->index;
+
+    if (hole < ch->told) {
+        put(ch, hole, ch->subs[--ch->told]);
+        hole = ch->told;
+    }
+    if (hole < --ch->count)
+        put(ch, hole, ch->subs[ch->count]);
+}
+
 struct subscription *hub_subscribe(struct hub *hub, struct hub_client *hc, struct str channel,
                                    uint32_t flags)
 {
@@ -114,19 +150,14 @@ struct subscription *hub_subscribe(struct hub *hub, struct hub_client *hc, struc
         memcpy(ch->name, channel.ptr, channel.len);
         map_add_hashed(&hub->channels, &ch->by_name, str_of(ch->name, channel.len), hash);
     }
-    if (ch->count == ch->cap) {
-        ch->cap = ch->cap ? ch->cap * 2 : 1;
-        ch->subs = mem_realloc(ch->subs, ch->cap * sizeof *ch->subs);
-    }
     *sub = (struct subscription){
         .channel = ch,
         .client = hc,
         .next_of_client = hc->subs,
-        .index = ch->count,
         .flags = flags,
         .checked_s = (uint32_t)(hub->core->worker->now_ms / 1000),
     };
-    ch->subs[ch->count++] = sub;
+    channel_add(ch, sub);
     hc->subs = sub;
     hc->sub_count++;
     hub->subscription_count++;
@@ -192,15 +223,12 @@ void hub_unsubscribe(struct hub *hub, struct subscription *sub)
 {
     struct hub_channel *ch = sub->channel;
     struct subscription **at = &sub->client->subs;
-    struct subscription *last = ch->subs[ch->count - 1];
 
     while (*at != sub)
         at = &(*at)->next_of_client;
     *at = sub->next_of_client;
     sub->client->sub_count--;
-    ch->subs[sub->index] = last;
-    last->index = sub->index;
-    ch->count--;
+    channel_remove(ch, sub);
     hub->subscription_count--;
     free_extra(sub);
     mem_free(sub);

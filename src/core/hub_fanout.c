@@ -77,13 +77,6 @@ static enum passage step(struct subscription *sub, const struct publication *p, 
     return PASS;
 }
 
-static bool wants(const struct subscription *sub, const struct publication *p)
-{
-    if (sub->flags & SUB_LOST)
-        return false;
-    return p->type == PUBLICATION_DATA || sub->flags & SUB_PUSH_JOIN_LEAVE;
-}
-
 static bool has_patch(struct fanout *f)
 {
     if (!f->patch_tried) {
@@ -165,7 +158,7 @@ void hub_fanout(struct hub *hub, struct publication *p, const struct publication
     struct map_node *node = map_get_hashed(&hub->channels, p->channel, p->hash);
     struct fanout f = {.hub = hub, .p = p, .previous = previous};
     uint32_t now_s = (uint32_t)(hub->core->worker->now_ms / 1000);
-    uint32_t epoch = 0;
+    uint32_t epoch = 0, count;
     struct hub_channel *ch;
 
     if (node == NULL)
@@ -175,10 +168,11 @@ void hub_fanout(struct hub *hub, struct publication *p, const struct publication
         epoch = hub_epoch_number(ch, publication_epoch(p));
     if (p->offset > 0 && is_late(hub, p))
         lose_positions(hub, ch);
-    for (uint32_t i = 0; i < ch->count; i++) {
+    count = p->type == PUBLICATION_DATA ? ch->count : ch->told;
+    for (uint32_t i = 0; i < count; i++) {
         struct subscription *sub = ch->subs[i];
 
-        if (!wants(sub, p))
+        if (sub->flags & SUB_LOST)
             continue;
         if (p->offset > 0 && sub->flags & SUB_POSITIONED) {
             enum passage passage = step(sub, p, epoch, now_s);

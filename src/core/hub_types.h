@@ -16,8 +16,9 @@ struct hub_user {
 
 struct hub_channel {
     struct map_node by_name;
-    struct subscription **subs;
+    struct subscription **subs; /* those with SUB_PUSH_JOIN_LEAVE first */
     uint32_t count, cap;
+    uint32_t told;         /* how many of them: joins and leaves go no further */
     uint32_t epoch_number; /* of `epoch`; 0: none seen */
     struct str epoch;      /* of the newest position seen; owned */
     char name[];
