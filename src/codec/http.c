@@ -124,8 +124,10 @@ struct http_parser *http_parser_new(void)
 
 void http_parser_reset(struct http_parser *p)
 {
-    buf_deinit(&p->head);
-    buf_deinit(&p->body);
+    if (p->head.cap > 0)
+        buf_deinit(&p->head);
+    if (p->body.cap > 0)
+        buf_deinit(&p->body);
     p->head = BUF_INIT(HTTP_HEAD_BYTES_MAX + 4);
     p->req.header_count = 0;
     p->req.target = p->req.path = p->req.query = p->req.host = p->req.body = STR_NONE;

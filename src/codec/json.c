@@ -133,7 +133,7 @@ static const char *special_end(const char *at, const char *end)
 }
 
 /* From behind the opening quote to behind the closing one. */
-static inline const char *string_end(const char *at, const char *end)
+static ALWAYS_INLINE const char *string_end(const char *at, const char *end)
 {
     for (;;) {
         at = plain(at, end);
@@ -182,7 +182,7 @@ static const char *word_end(const char *at, const char *end, struct str word)
     return str_starts(str_of(at, (size_t)(end - at)), word) ? at + word.len : NULL;
 }
 
-static inline const char *scalar_end(const char *at, const char *end)
+static ALWAYS_INLINE const char *scalar_end(const char *at, const char *end)
 {
     switch (*at) {
     case '"':
@@ -199,7 +199,7 @@ static inline const char *scalar_end(const char *at, const char *end)
 }
 
 /* A key with its colon. */
-static inline const char *key_end(const char *at, const char *end)
+static ALWAYS_INLINE const char *key_end(const char *at, const char *end)
 {
     at = blanks(at, end);
     if (!is_at(at, end, '"'))
@@ -375,7 +375,9 @@ enum err json_member(struct str *rest, bool *started, struct arena *a, struct st
 
     if (err == OK) {
         from = blanks(s.at, s.end);
-        behind = is_at(from, s.end, '"') ? string_end(from + 1, s.end) : NULL;
+        if (!is_at(from, s.end, '"'))
+            return ERR_SYNTAX;
+        behind = string_end(from + 1, s.end);
         if (behind == NULL)
             return ERR_SYNTAX;
         err = json_string(str_of(from, (size_t)(behind - from)), a, key);

@@ -41,7 +41,9 @@ struct publication *publication_ref(struct publication *p)
 
 void publication_unref(struct publication *p)
 {
-    if (atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) == 1)
+    /* Who holds the only reference shares it with nobody: no locked instruction. */
+    if (atomic_load_explicit(&p->refs, memory_order_acquire) == 1 ||
+        atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) == 1)
         mem_free(p);
 }
 
