@@ -2,8 +2,17 @@
 
 #include "base/mem.h"
 
+#include <assert.h>
+#include <errno.h>
 #include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+/* A uv_buf_t of libuv is a struct iovec. */
+static_assert(sizeof(uv_buf_t) == sizeof(struct iovec) &&
+                  offsetof(uv_buf_t, base) == offsetof(struct iovec, iov_base) &&
+                  offsetof(uv_buf_t, len) == offsetof(struct iovec, iov_len),
+              "stream_write hands the one to the kernel as the other");
 
 /* A write that waits for the socket. The stream may be freed only after both its callbacks, this
  * one's and the close callback, and libuv runs them in that order. */
@@ -53,7 +62,7 @@ static void on_handle_closed(uv_handle_t *handle)
 enum err stream_accept(struct stream *s, struct worker *w, int fd, const struct stream_ops *ops)
 {
     CHECK_ON(w);
-    *s = (struct stream){.ops = ops};
+    *s = (struct stream){.ops = ops, .fd = fd};
     CHECK(uv_tcp_init(&w->loop, &s->tcp) == 0);
     if (uv_tcp_open(&s->tcp, fd) != 0) {
         close(fd);
@@ -80,6 +89,9 @@ static void on_connected(uv_connect_t *req, int status)
     struct stream_connect *c = container_of(req, struct stream_connect, req);
 
     worker_woke(stream_worker(c->stream));
+    /* Refused only when it is closing, and then nobody writes. */
+    if (status == 0)
+        uv_fileno((uv_handle_t *)&c->stream->tcp, &c->stream->fd);
     end_connect(c, status == 0);
 }
 
@@ -150,17 +162,31 @@ void stream_read_stop(struct stream *s)
     uv_read_stop(uv_stream(s));
 }
 
+/* What uv_try_write would do, without its way there: libuv knows nothing of such a write either and
+ * asks only that nothing waits in its own queue. */
+static ssize_t write_now(struct stream *s, const uv_buf_t *bufs, unsigned n)
+{
+    struct msghdr message = {.msg_iov = (struct iovec *)bufs, .msg_iovlen = n};
+    ssize_t written;
+
+    do {
+        written = n == 1 ? send(s->fd, bufs->base, bufs->len, MSG_NOSIGNAL)
+                         : sendmsg(s->fd, &message, MSG_NOSIGNAL);
+    } while (written < 0 && errno == EINTR);
+    return written;
+}
+
 ptrdiff_t stream_write(struct stream *s, const uv_buf_t *bufs, unsigned n)
 {
-    int written;
+    ssize_t written;
 
     DCHECK(!stream_is_draining(s));
     if (__builtin_expect(s->broken || s->shutdown || s->closing, 0))
         return -1;
-    written = uv_try_write(uv_stream(s), bufs, n);
+    written = write_now(s, bufs, n);
     if (__builtin_expect(written >= 0, 1))
         return written;
-    if (written == UV_EAGAIN)
+    if (errno == EAGAIN || errno == ENOBUFS)
         return 0;
     s->broken = true;
     return -1;

@@ -31,9 +31,10 @@ struct stream {
     uv_tcp_t tcp;
     const struct stream_ops *ops;
     struct stream_pending *pending; /* the write in flight; NULL nearly always */
-    bool reading, closing, ended;
-    bool broken;   /* writing failed; stream_write says so from now on */
-    bool shutdown; /* our side is ended, or about to be */
+    int fd;                         /* the same as in tcp, next to what a write looks at */
+    bool reading : 1, closing : 1, ended : 1;
+    bool broken : 1;   /* writing failed; stream_write says so from now on */
+    bool shutdown : 1; /* our side is ended, or about to be */
 };
 
 /* Takes fd, a connected non-blocking socket (from listener_fn); ERR_IO when it cannot be used (the
