@@ -7,6 +7,7 @@
 #include "core/home.h"
 #include "core/http_client.h"
 #include "core/hub.h"
+#include "core/outbox.h"
 #include "core/revocation.h"
 
 #define DICT_SWEEP_MS 1000
@@ -28,6 +29,7 @@ struct core *core_new(struct node *node, struct worker *w, struct settings *sett
     core->settings = settings_ref(settings);
     core->http = http_client_new(w);
     core->deflate = deflate_new();
+    core->outboxes = outboxes_new(w);
     core->hub = hub_new(core);
     core->revocations = revocations_new();
     core->home = home_new(core, engine_memory_new(w));
@@ -52,6 +54,7 @@ void core_free(struct core *core)
     core_close(core);
     home_free(core->home);
     hub_free(core->hub);
+    outboxes_free(core->outboxes);
     deflate_free(core->deflate);
     revocations_free(core->revocations);
     settings_unref(core->settings);

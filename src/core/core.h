@@ -28,6 +28,7 @@ struct core {
     struct worker *worker;
     struct node *node;
     struct settings *settings; /* this worker's reference; swapped on reload */
+    struct outboxes *outboxes;
     struct hub *hub;
     struct home *home;
     struct http_client *http;        /* requests to other servers; NULL once the worker closes */

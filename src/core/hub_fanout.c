@@ -4,15 +4,22 @@
 #include "codec/fossil.h"
 #include "core/encode.h"
 #include "core/hub_types.h"
+#include "core/spread.h"
 
 /* A big frame's buffer is not kept for the next, probably small one. */
 #define SCRATCH_KEPT_BYTES (256 * 1024)
+/* From so many subscribers on they are more than the cache holds, and those that come next are
+ * fetched so far ahead. */
+#define AHEAD_FROM 1024
+#define AHEAD 8
 
 /* One publication on its way through this worker's subscribers. */
 struct fanout {
     struct hub *hub;
     const struct publication *p, *previous;
-    struct frame *frames[KIND_COUNT][FORM_COUNT]; /* made when first wanted */
+    uint32_t epoch, now_s; /* epoch: the hub's number, if p has an offset */
+    struct spread *spreads[KIND_COUNT][FORM_COUNT]; /* each with a frame, made when first wanted */
+    struct spread (*places)[FORM_COUNT];            /* for them */
     bool unfit[KIND_COUNT];
     bool tags_read, patch_tried, patch_made;
     struct wire_pairs tags; /* with tags_read; in the hub's arena */
@@ -36,44 +43,46 @@ static struct frame *dress(struct fanout *f, enum kind kind, enum form form)
 }
 
 /* The first of this kind and form. NULL: it cannot be told, and the client is told so. */
-static struct frame *first_frame(struct fanout *f, struct hub_client *hc, enum form form)
+static struct spread *first(struct fanout *f, struct hub_client *hc, enum form form)
 {
+    struct spread *spread = &f->places[hc->kind][form];
     struct frame *frame = f->unfit[hc->kind] ? NULL : dress(f, hc->kind, form);
 
-    f->frames[hc->kind][form] = frame;
     if (frame == NULL) {
         f->unfit[hc->kind] = true;
         f->hub->ops->unfit(hc);
+        return NULL;
     }
-    return frame;
+    spread_begin(spread, f->hub->core->outboxes, frame);
+    f->spreads[hc->kind][form] = spread;
+    return spread;
 }
 
 static inline void push(struct fanout *f, struct hub_client *hc, enum form form)
 {
-    struct frame *frame = f->frames[hc->kind][form];
+    struct spread *spread = f->spreads[hc->kind][form];
 
-    if (frame == NULL)
-        frame = first_frame(f, hc, form);
-    if (frame)
-        outbox_push(hc->outbox, frame);
+    if (spread == NULL)
+        spread = first(f, hc, form);
+    if (spread)
+        spread_push(spread, hc->outbox);
 }
 
 enum passage { PASS, DROP, GAP };
 
 /* Whether p continues what this positioned subscriber has; moves its position if so. */
-static enum passage step(struct subscription *sub, const struct publication *p, uint32_t epoch,
-                         uint32_t now_s)
+static enum passage step(const struct fanout *f, struct subscription *sub)
 {
     if (sub->epoch == 0)
-        sub->epoch = epoch; /* it had no stream yet: adopt this one */
-    else if (sub->epoch != epoch)
+        sub->epoch = f->epoch; /* it had no stream yet: adopt this one */
+    else if (sub->epoch != f->epoch)
         return GAP;
-    if (p->offset <= sub->offset)
+    if (f->p->offset <= sub->offset)
         return DROP;
-    if (p->offset > sub->offset + 1)
+    if (f->p->offset > sub->offset + 1)
         return GAP;
-    sub->offset = p->offset;
-    sub->checked_s = now_s;
+    sub->offset = f->p->offset;
+    sub->checked_s = f->now_s;
     return PASS;
 }
 
@@ -127,8 +136,8 @@ static void fanout_end(struct fanout *f)
 
     for (int kind = 0; kind < KIND_COUNT; kind++) {
         for (int form = 0; form < FORM_COUNT; form++) {
-            if (f->frames[kind][form])
-                frame_unref(f->frames[kind][form]);
+            if (f->spreads[kind][form])
+                frame_unref(f->spreads[kind][form]->frame);
         }
     }
     arena_reset(&hub->arena);
@@ -153,39 +162,70 @@ static void lose_positions(struct hub *hub, const struct hub_channel *ch)
     }
 }
 
+static void deliver(struct fanout *f, struct subscription *sub)
+{
+    if (sub->flags & SUB_LOST)
+        return;
+    if (f->p->offset > 0 && sub->flags & SUB_POSITIONED) {
+        enum passage passage = step(f, sub);
+
+        if (passage == GAP)
+            f->hub->ops->insufficient(sub->client, sub);
+        if (passage != PASS)
+            return;
+    }
+    if (sub->flags & SUB_SPECIAL)
+        push_special(f, sub);
+    else
+        push(f, sub->client, FORM_PLAIN);
+}
+
+/* The flags with which a subscriber has to be looked at, and does not just get what all get. */
+static uint32_t flags_to_look_at(const struct publication *p)
+{
+    return SUB_LOST | SUB_SPECIAL | (p->offset > 0 ? SUB_POSITIONED : 0);
+}
+
+/* The next subscriber; those behind, three structs each that lead to each other, come meanwhile. */
+static inline struct subscription *next_of(struct subscription *const *subs, bool ahead)
+{
+    if (ahead) {
+        const struct outbox *o = subs[AHEAD]->client->outbox;
+
+        __builtin_prefetch(subs[3 * AHEAD]);
+        __builtin_prefetch(subs[2 * AHEAD]->client);
+        if (o)
+            __builtin_prefetch(&o->series, 1);
+    }
+    return *subs;
+}
+
 void hub_fanout(struct hub *hub, struct publication *p, const struct publication *previous)
 {
     struct map_node *node = map_get_hashed(&hub->channels, p->channel, p->hash);
-    struct fanout f = {.hub = hub, .p = p, .previous = previous};
-    uint32_t now_s = (uint32_t)(hub->core->worker->now_ms / 1000);
-    uint32_t epoch = 0, count;
+    struct spread places[KIND_COUNT][FORM_COUNT];
+    struct fanout f = {.hub = hub, .p = p, .previous = previous, .places = places};
+    bool data = p->type == PUBLICATION_DATA;
+    uint32_t look_at = flags_to_look_at(p), count, ahead_to;
     struct hub_channel *ch;
 
     if (node == NULL)
         return;
     ch = container_of(node, struct hub_channel, by_name);
+    f.now_s = (uint32_t)(hub->core->worker->now_ms / 1000);
     if (p->offset > 0)
-        epoch = hub_epoch_number(ch, publication_epoch(p));
+        f.epoch = hub_epoch_number(ch, publication_epoch(p));
     if (p->offset > 0 && is_late(hub, p))
         lose_positions(hub, ch);
-    count = p->type == PUBLICATION_DATA ? ch->count : ch->told;
+    count = data ? ch->count : ch->told;
+    ahead_to = count >= AHEAD_FROM ? count - 3 * AHEAD : 0;
     for (uint32_t i = 0; i < count; i++) {
-        struct subscription *sub = ch->subs[i];
+        struct subscription *sub = next_of(&ch->subs[i], i < ahead_to);
 
-        if (sub->flags & SUB_LOST)
-            continue;
-        if (p->offset > 0 && sub->flags & SUB_POSITIONED) {
-            enum passage passage = step(sub, p, epoch, now_s);
-
-            if (passage == GAP)
-                hub->ops->insufficient(sub->client, sub);
-            if (passage != PASS)
-                continue;
-        }
-        if (sub->flags & SUB_SPECIAL)
-            push_special(&f, sub);
-        else
+        if (__builtin_expect(data && !(sub->flags & look_at), 1))
             push(&f, sub->client, FORM_PLAIN);
+        else
+            deliver(&f, sub);
     }
     fanout_end(&f);
 }

@@ -92,7 +92,7 @@ static void on_written(struct outbox *o)
 
 static bool may_take(const struct http_conn *h)
 {
-    return h->in_flight < PIPELINE_MAX && h->conn->transport.outbox.bytes < UNREAD_MAX;
+    return h->in_flight < PIPELINE_MAX && outbox_bytes(&h->conn->transport.outbox) < UNREAD_MAX;
 }
 
 static void on_room(struct outbox *o)
@@ -339,7 +339,7 @@ static void on_timer(struct timer *t)
         return;
     }
     if (h->wait == WAIT_ANSWER) {
-        progress = c->transport.outbox.bytes +
+        progress = outbox_bytes(&c->transport.outbox) +
                    uv_stream_get_write_queue_size((uv_stream_t *)&c->stream.tcp);
         if (outbox_is_empty(&c->transport.outbox) || progress != h->progress) {
             h->progress = progress;

@@ -417,7 +417,7 @@ static void start_pings(struct conn *c)
 static uint16_t queued_kib(const struct conn *c)
 {
     size_t bytes = uv_stream_get_write_queue_size((const uv_stream_t *)&c->stream.tcp) +
-                   c->transport.outbox.bytes;
+                   outbox_bytes(&c->transport.outbox);
 
     return (uint16_t)MIN(bytes >> 10, (size_t)UINT16_MAX);
 }

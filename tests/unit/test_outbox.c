@@ -1,6 +1,7 @@
 /* The outbox over a socket pair: order and completeness under short writes, limits, failures. */
 #include "core/outbox.h"
 
+#include "core/core.h"
 #include "base/random.h"
 
 #include <errno.h>
@@ -15,6 +16,7 @@
 #define LIMIT (1024u * 1024)
 
 static struct worker *w;
+static struct core core;
 static struct stream stream;
 static struct outbox outbox;
 static int peer;
@@ -67,6 +69,8 @@ static int set_up(void **state)
 
     w = worker_new(0);
     worker_enter(w);
+    core = (struct core){.worker = w, .outboxes = outboxes_new(w)};
+    w->core = &core;
     failures = empties = 0;
     failed_with = OK;
     closed = false;
@@ -84,6 +88,7 @@ static int tear_down(void **state)
     while (!closed)
         turn();
     close(peer);
+    outboxes_free(core.outboxes);
     worker_free(w);
     return 0;
 }
