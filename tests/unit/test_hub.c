@@ -3,6 +3,10 @@
 
 #include "core/hub.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
 #define CLIENTS 24
 #define STEPS 4000
 
