@@ -3,6 +3,9 @@
 #include "base/check.h"
 #include "base/mem.h"
 
+/* Fewer buckets are not worth giving back. */
+#define SIZE_KEPT 64
+
 static uint64_t seed[2] = {0x736f6d6570736575ULL, 0x646f72616e646f6dULL};
 
 void map_seed(uint64_t a, uint64_t b)
@@ -95,8 +98,6 @@ void map_add_hashed(struct map *m, struct map_node *node, struct str key, uint64
     DCHECK(map_get_hashed(m, key, hash) == NULL);
     if (m->count >= m->size)
         resize(m, m->size ? m->size * 2 : 8);
-    else if (m->size > 64 && m->count < m->size / 8) /* a storm is over: give the memory back; */
-        resize(m, m->size / 4);                      /* here, so that a walk may delete safely */
     node->key = key;
     node->hash = hash;
     node->next = m->buckets[hash & (m->size - 1)];
@@ -119,6 +120,16 @@ void map_del(struct map *m, struct map_node *node)
     }
     *at = node->next;
     m->count--;
+}
+
+void map_fit(struct map *m)
+{
+    size_t size = m->size;
+
+    while (size > SIZE_KEPT && m->count < size / 8)
+        size /= 4;
+    if (size < m->size)
+        resize(m, size);
 }
 
 void map_deinit(struct map *m)

@@ -28,7 +28,9 @@ struct map_node *map_get_hashed(const struct map *m, struct str key, uint64_t ha
 void map_add(struct map *m, struct map_node *node, struct str key);
 void map_add_hashed(struct map *m, struct map_node *node, struct str key, uint64_t hash);
 void map_del(struct map *m, struct map_node *node); /* node must be in it */
-void map_deinit(struct map *m);                     /* frees the buckets, not the nodes */
+/* Gives buckets back after many nodes have gone; cheap otherwise. Not while the map is walked. */
+void map_fit(struct map *m);
+void map_deinit(struct map *m); /* frees the buckets, not the nodes */
 
 /* Walks every node; the next one is read before the body runs, so the body may delete its own. */
 struct map_iter {

@@ -19,6 +19,7 @@
 #include "core/admission.h"
 #include "core/dict.h"
 #include "core/user_limits.h"
+#include "loop/files.h"
 #include "script/config.h"
 #include "script/script.h"
 #include "transport/server.h"
@@ -464,6 +465,7 @@ int node_run(const struct node_request *request)
     int code;
 
     signal(SIGPIPE, SIG_IGN);
+    files_reserve();
     b->request = request;
     b->settings = settings_ref(request->settings);
     b->main = worker_new(WORKERS_MAX);

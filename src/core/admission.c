@@ -166,6 +166,7 @@ void admission_leave_user(struct admission *a, struct str user)
     CHECK(node != NULL);
     if (--container_of(node, struct counted_user, by_name)->connections == 0) {
         map_del(&s->users, node);
+        map_fit(&s->users);
         mem_free(container_of(node, struct counted_user, by_name));
     }
     uv_mutex_unlock(&s->lock);

@@ -101,7 +101,10 @@ static void on_stream_due(struct timer *t)
     uint64_t now = s->memory->worker->now_ms;
 
     if (s->meta_due <= now) {
+        struct memory *m = s->memory;
+
         stream_free(s);
+        map_fit(&m->streams);
         return;
     }
     if (s->items_due <= now)
@@ -181,10 +184,11 @@ static void on_idempotent_due(struct timer *t)
 
         if (i->due_ms > m->worker->now_ms) {
             timer_set(&m->worker->timers, t, i->due_ms);
-            return;
+            break;
         }
         idempotent_forget(m, i);
     }
+    map_fit(&m->idempotent);
 }
 
 static struct str idempotent_key(struct buf *scratch, const struct engine_publish *what)

@@ -59,6 +59,7 @@ static void lose_interest(struct home *home, struct home_channel *ch, unsigned f
         if (ch->occupied && home->ops)
             home->ops->occupancy(home->core, ch->by_name.key, false);
         home_channel_free(home, ch);
+        map_fit(&home->channels);
     }
 }
 

@@ -63,10 +63,12 @@ void hub_remove_client(struct hub *hub, struct hub_client *hc)
     if (u == NULL)
         return;
     map_del(&hub->clients, &hc->by_id);
+    map_fit(&hub->clients);
     list_del(&hc->in_user);
     hc->user = NULL;
     if (--u->count == 0) {
         map_del(&hub->users, &u->by_name);
+        map_fit(&hub->users);
         mem_free(u);
     }
 }
@@ -234,6 +236,7 @@ void hub_unsubscribe(struct hub *hub, struct subscription *sub)
     mem_free(sub);
     if (ch->count == 0) {
         map_del(&hub->channels, &ch->by_name);
+        map_fit(&hub->channels);
         str_free(&ch->epoch);
         mem_free(ch->subs);
         mem_free(ch);

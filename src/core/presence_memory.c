@@ -111,8 +111,13 @@ void presence_memory_remove(struct presence_memory *pm, struct str channel, stru
     if (known == NULL)
         return;
     member_remove(place, container_of(known, struct member, by_client));
-    if (place->members.count == 0)
+    if (place->members.count > 0) {
+        map_fit(&place->members);
+        map_fit(&place->users);
+    } else {
         place_free(pm, place);
+        map_fit(&pm->channels);
+    }
 }
 
 void presence_memory_read(struct presence_memory *pm, struct str channel, bool stats_only,

@@ -39,6 +39,7 @@ static void drop_expired(struct map *m, int64_t now_s)
             mem_free(revoked_of(node));
         }
     }
+    map_fit(m);
 }
 
 static void drop_all(struct map *m)

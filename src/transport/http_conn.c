@@ -383,6 +383,7 @@ static void on_closed(struct stream *s)
 {
     struct conn *c = conn_of_stream(s);
     struct http_conn *h = c->http;
+    struct server *server = h->server;
 
     timer_unset(&conn_worker(c)->timers, &c->timer);
     list_each_safe (&h->exchanges, it) {
@@ -395,10 +396,10 @@ static void on_closed(struct stream *s)
             exchange_free(x);
         }
     }
-    h->server->open--;
     http_free(h);
     outbox_deinit(&c->transport.outbox);
     mem_free(c);
+    server_leave(server);
 }
 
 static const struct stream_ops http_ops = {
@@ -435,7 +436,7 @@ void http_conn_accept(struct server *s, int fd)
     h->resume.run = on_resume;
     c->http = h;
     c->timer = TIMER_INIT(on_timer);
-    s->open++;
+    server_enter(s);
     outbox_init(&c->transport.outbox, &c->stream, OUTBOX_MAX, on_fail);
     if (stream_accept(&c->stream, s->core->worker, fd, &http_ops) != OK)
         return; /* on_closed follows */

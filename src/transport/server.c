@@ -14,6 +14,14 @@
 
 #define HEAD_MAX 65536 /* of a response */
 
+/* When so many and a quarter of the most have gone, their memory is given back: a little later,
+ * since those who come back at once would only have to fetch it again, and not too often. */
+#define CROWD_MIN 200
+#define TRIM_AFTER_MS 1000
+#define TRIM_EVERY_MS 5000
+
+static void on_trim(struct timer *t);
+
 struct server *server_new(struct core *core)
 {
     struct server *s = mem_zalloc(sizeof *s);
@@ -22,6 +30,7 @@ struct server *server_new(struct core *core)
     s->head = BUF_INIT(HEAD_MAX);
     s->gathered = BUF_INIT(GATHERED_MAX);
     list_init(&s->https);
+    s->trim = TIMER_INIT(on_trim);
     core->server = s;
     return s;
 }
@@ -31,6 +40,7 @@ void server_free(struct server *s)
     if (!s)
         return;
     CHECK(s->open == 0);
+    timer_unset(&s->core->worker->timers, &s->trim);
     server_clear_routes(s);
     http_parser_free(s->spare);
     mem_free(s->spare_exchange);
@@ -154,6 +164,41 @@ void server_drain(struct server *s)
     s->listener = NULL;
     list_each_safe (&s->https, it)
         http_conn_finish(container_of(it, struct http_conn, in_server));
+}
+
+/* ---- connections ---- */
+
+static void on_trim(struct timer *t)
+{
+    struct server *s = container_of(t, struct server, trim);
+    struct worker *w = s->core->worker;
+
+    if (s->open + CROWD_MIN <= s->trim_open) { /* they are still going */
+        s->trim_open = s->open;
+        timer_set(&w->timers, t, w->now_ms + TRIM_AFTER_MS);
+        return;
+    }
+    mem_trim();
+    s->trimmed_ms = w->now_ms;
+    s->crowd = s->open;
+}
+
+void server_enter(struct server *s)
+{
+    s->open++;
+    s->crowd = MAX(s->crowd, s->open);
+}
+
+void server_leave(struct server *s)
+{
+    uint64_t now_ms = s->core->worker->now_ms;
+
+    s->open--;
+    if (s->crowd - s->open < MAX((size_t)CROWD_MIN, s->crowd / 4) || timer_is_set(&s->trim))
+        return;
+    s->trim_open = s->open;
+    timer_set(&s->core->worker->timers, &s->trim,
+              MAX(now_ms + TRIM_AFTER_MS, s->trimmed_ms + TRIM_EVERY_MS));
 }
 
 size_t server_connections(const struct server *s)

@@ -10,6 +10,10 @@ struct server {
     size_t route_count;
     struct list https;         /* connections that are still HTTP */
     size_t open;               /* connections of any kind */
+    size_t crowd;              /* the most of them since memory was given back */
+    uint64_t trimmed_ms;       /* when that was */
+    struct timer trim;         /* when it is to be the next time */
+    size_t trim_open;          /* `open` when that was set */
     struct http_parser *spare; /* one that nobody uses now */
     struct exchange *spare_exchange;
     struct buf head;        /* where response heads are written */
@@ -26,3 +30,6 @@ const struct route *server_route(const struct server *s, struct str path);
 struct str server_date(struct server *s);
 struct http_parser *server_take_parser(struct server *s);
 void server_give_parser(struct server *s, struct http_parser *p);
+/* Every connection says so when it comes and, its memory freed, when it has gone. */
+void server_enter(struct server *s);
+void server_leave(struct server *s);

@@ -496,8 +496,8 @@ static void on_closed(struct stream *s)
     rare_free(c);
     ws_input_deinit(&c->input);
     outbox_deinit(&c->transport.outbox);
-    core_of(w)->server->open--;
     mem_free(c);
+    server_leave(core_of(w)->server);
 }
 
 static const struct stream_ops ws_ops = {
