@@ -226,9 +226,6 @@ static void on_closed(struct stream *s)
         connect_next(l);
 }
 
-static const struct stream_ops stream_ops = {
-    .on_data = on_data, .on_drained = on_drained, .on_end = on_end, .on_closed = on_closed};
-
 static void on_connected(struct stream *s, enum err err)
 {
     struct http_link *l = container_of(s, struct http_link, stream);
@@ -248,9 +245,17 @@ static void on_connected(struct stream *s, enum err err)
     }
 }
 
+static const struct stream_ops stream_ops = {
+    .on_data = on_data,
+    .on_drained = on_drained,
+    .on_connected = on_connected,
+    .on_end = on_end,
+    .on_closed = on_closed,
+};
+
 static void connect_to(struct http_link *l, const struct sockaddr *address)
 {
-    stream_connect(&l->stream, l->worker, address, &stream_ops, on_connected);
+    stream_connect(&l->stream, l->worker, address, &stream_ops);
 }
 
 static void connect_next(struct http_link *l)

@@ -4,8 +4,8 @@
 
 /* Frames in one gathered write; the kernel takes up to 1024. */
 #define FRAMES_PER_WRITE 256
-/* What is handed to libuv when the socket is full: enough to refill it, little enough that the
- * count of waiting bytes stays honest, since libuv tells only when all of it is out. */
+/* What the stream gets when the socket is full: enough to refill it, little enough that the count
+ * of waiting bytes stays honest, since the stream tells only when all of it is out. */
 #define DRAIN_BYTES (64 * 1024)
 #define CAP_MIN 8
 

@@ -1,157 +1,188 @@
 #include "loop/stream.h"
 
 #include "base/mem.h"
+#include "loop/poller.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A uv_buf_t of libuv is a struct iovec. */
+/* While each fills the whole buffer; then it is the others' turn. */
+#define READS_PER_TURN 4
+/* A longer list of what is to be told is not kept for the next turn. */
+#define TOLD_KEPT 256
+
 static_assert(sizeof(uv_buf_t) == sizeof(struct iovec) &&
                   offsetof(uv_buf_t, base) == offsetof(struct iovec, iov_base) &&
                   offsetof(uv_buf_t, len) == offsetof(struct iovec, iov_len),
-              "stream_write hands the one to the kernel as the other");
+              "the kernel takes the one for the other");
 
-/* A write that waits for the socket. The stream may be freed only after both its callbacks, this
- * one's and the close callback, and libuv runs them in that order. */
+/* A write that waits for the socket. */
 struct stream_pending {
-    uv_write_t req;
-    struct stream *stream;
+    unsigned count, at; /* bufs[at … count) are not out yet */
+    uv_buf_t bufs[];
 };
 
-/* A connect on its way, in tcp.data; libuv calls back also when the handle is closed meanwhile. */
-struct stream_connect {
-    uv_connect_t req;
-    struct turn_task refused; /* the connect failed before it began */
-    struct stream *stream;
-    stream_connected_fn *fn;
+struct streams {
+    struct poller poller;
+    struct worker *worker;
+    struct turn_task task;
+    struct stream **told; /* whose owners hear something at the turn's end */
+    size_t count, cap;
 };
 
-static uv_stream_t *uv_stream(struct stream *s)
-{
-    return (uv_stream_t *)&s->tcp;
-}
+/* --- what is told at the turn's end ----------------------------------------------------------- */
 
-static struct stream *stream_of(void *handle)
+static void tell_later(struct stream *s)
 {
-    return container_of(handle, struct stream, tcp);
-}
+    struct streams *all = s->worker->streams;
 
-/* A connect that was refused at once, and closed before anybody was told. */
-static void drop_refused(struct stream *s)
-{
-    struct stream_connect *c = s->tcp.data;
-
-    if (c == NULL)
+    if (s->told)
         return;
-    list_del(&c->refused.in_turn);
-    s->tcp.data = NULL;
-    mem_free(c);
-}
-
-static void on_handle_closed(uv_handle_t *handle)
-{
-    struct stream *s = stream_of(handle);
-
-    drop_refused(s);
-    s->ops->on_closed(s);
-}
-
-enum err stream_accept(struct stream *s, struct worker *w, int fd, const struct stream_ops *ops)
-{
-    CHECK_ON(w);
-    *s = (struct stream){.ops = ops, .fd = fd};
-    CHECK(uv_tcp_init(&w->loop, &s->tcp) == 0);
-    if (uv_tcp_open(&s->tcp, fd) != 0) {
-        close(fd);
-        stream_close(s);
-        return ERR_IO;
+    s->told = true;
+    if (all->count == all->cap) {
+        all->cap = MAX(all->cap * 2, (size_t)16);
+        all->told = mem_realloc(all->told, all->cap * sizeof(struct stream *));
     }
-    /* No delay and keep-alive are inherited from the listening socket: no system call each. */
-    return OK;
-}
-
-static void end_connect(struct stream_connect *c, bool connected)
-{
-    struct stream *s = c->stream;
-    stream_connected_fn *fn = c->fn;
-
-    s->tcp.data = NULL;
-    mem_free(c);
-    if (!s->closing)
-        fn(s, connected ? OK : ERR_IO);
-}
-
-static void on_connected(uv_connect_t *req, int status)
-{
-    struct stream_connect *c = container_of(req, struct stream_connect, req);
-
-    worker_woke(stream_worker(c->stream));
-    /* Refused only when it is closing, and then nobody writes. */
-    if (status == 0)
-        uv_fileno((uv_handle_t *)&c->stream->tcp, &c->stream->fd);
-    end_connect(c, status == 0);
-}
-
-static void on_refused(struct turn_task *task)
-{
-    end_connect(container_of(task, struct stream_connect, refused), false);
-}
-
-void stream_connect(struct stream *s, struct worker *w, const struct sockaddr *addr,
-                    const struct stream_ops *ops, stream_connected_fn *fn)
-{
-    struct stream_connect *c = mem_zalloc(sizeof *c);
-
-    CHECK_ON(w);
-    *s = (struct stream){.ops = ops};
-    c->stream = s;
-    c->fn = fn;
-    c->refused.run = on_refused;
-    list_init(&c->refused.in_turn);
-    CHECK(uv_tcp_init(&w->loop, &s->tcp) == 0);
-    s->tcp.data = c;
-    if (uv_tcp_connect(&c->req, &s->tcp, addr, on_connected) != 0)
-        worker_queue(w, &c->refused);
-    else
-        uv_tcp_nodelay(&s->tcp, 1);
+    all->told[all->count++] = s;
+    worker_queue(all->worker, &all->task);
 }
 
 /* Tells the owner once that nothing more will come. */
 static void end(struct stream *s)
 {
-    s->reading = false;
+    stream_read_stop(s);
     if (s->ended || s->closing)
         return;
     s->ended = true;
     s->ops->on_end(s);
 }
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+static void tell(struct stream *s)
 {
-    struct worker *w = stream_worker(stream_of(handle));
-
-    worker_woke(w);
-    *buf = uv_buf_init(w->read_buffer, READ_BUFFER_BYTES);
+    s->told = false;
+    if (s->closing) {
+        poller_leave(&s->worker->streams->poller);
+        s->ops->on_closed(s);
+    } else if (s->connecting) {
+        s->connecting = false;
+        s->ops->on_connected(s, ERR_IO);
+    } else {
+        end(s);
+    }
 }
 
-static void on_read(uv_stream_t *handle, ssize_t n, const uv_buf_t *buf)
+static void tell_all(struct turn_task *task)
 {
-    struct stream *s = stream_of(handle);
+    struct streams *all = container_of(task, struct streams, task);
+    struct stream **told = all->told;
+    size_t count = all->count, cap = all->cap;
 
-    if (n > 0)
-        s->ops->on_data(s, buf->base, (size_t)n);
-    else if (n < 0)
-        end(s);
+    all->told = NULL; /* the owners' answers may add to it */
+    all->count = all->cap = 0;
+    for (size_t i = 0; i < count; i++)
+        tell(told[i]);
+    if (all->told == NULL && cap <= TOLD_KEPT) {
+        all->told = told;
+        all->cap = cap;
+    } else {
+        mem_free(told);
+    }
+}
+
+/* --- watching --------------------------------------------------------------------------------- */
+
+/* Makes the poller look for what s waits for. Where the kernel refuses, no event will ever come, so
+ * the connection is as good as broken. */
+static void watch(struct stream *s)
+{
+    unsigned want =
+        (s->reading ? POLLER_READ : 0u) | (s->pending || s->connecting ? POLLER_WRITE : 0u);
+
+    if (want == s->watched)
+        return;
+    if (poller_watch(&s->worker->streams->poller, s->fd, s, s->watched, want)) {
+        s->watched = (uint8_t)want;
+        return;
+    }
+    s->broken = true;
+    tell_later(s);
+}
+
+static void open_as(struct stream *s, struct worker *w, int fd, const struct stream_ops *ops)
+{
+    CHECK_ON(w);
+    *s = (struct stream){.ops = ops, .worker = w, .fd = fd};
+    poller_enter(&w->streams->poller);
+}
+
+void stream_accept(struct stream *s, struct worker *w, int fd, const struct stream_ops *ops)
+{
+    /* No delay and keep-alive are inherited from the listening socket: no system call each. */
+    open_as(s, w, fd, ops);
+}
+
+/* --- connecting ------------------------------------------------------------------------------- */
+
+static socklen_t address_size(const struct sockaddr *addr)
+{
+    return addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+}
+
+void stream_connect(struct stream *s, struct worker *w, const struct sockaddr *addr,
+                    const struct stream_ops *ops)
+{
+    int on = 1;
+
+    open_as(s, w, socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), ops);
+    s->connecting = true;
+    if (s->fd < 0 || (connect(s->fd, addr, address_size(addr)) != 0 && errno != EINPROGRESS)) {
+        tell_later(s);
+        return;
+    }
+    setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    watch(s);
+}
+
+static void connected(struct stream *s)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+
+    if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+        error = errno;
+    s->connecting = false;
+    watch(s);
+    s->ops->on_connected(s, error == 0 ? OK : ERR_IO);
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+static void read_some(struct stream *s)
+{
+    char *buffer = s->worker->read_buffer;
+
+    for (int i = 0; i < READS_PER_TURN && s->reading; i++) {
+        ssize_t n = recv(s->fd, buffer, READ_BUFFER_BYTES, 0);
+
+        if (n > 0)
+            s->ops->on_data(s, buffer, (size_t)n);
+        else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+            end(s);
+        if (n < READ_BUFFER_BYTES)
+            return;
+    }
 }
 
 void stream_read_start(struct stream *s)
 {
     if (s->reading || s->ended || s->closing)
         return;
-    s->reading = uv_read_start(uv_stream(s), on_alloc, on_read) == 0;
+    s->reading = true;
+    watch(s);
 }
 
 void stream_read_stop(struct stream *s)
@@ -159,12 +190,13 @@ void stream_read_stop(struct stream *s)
     if (!s->reading)
         return;
     s->reading = false;
-    uv_read_stop(uv_stream(s));
+    watch(s);
 }
 
-/* What uv_try_write would do, without its way there: libuv knows nothing of such a write either and
- * asks only that nothing waits in its own queue. */
-static ssize_t write_now(struct stream *s, const uv_buf_t *bufs, unsigned n)
+/* --- writing ---------------------------------------------------------------------------------- */
+
+/* As stream_write. */
+static ptrdiff_t write_now(struct stream *s, const uv_buf_t *bufs, unsigned n)
 {
     struct msghdr message = {.msg_iov = (struct iovec *)bufs, .msg_iovlen = n};
     ssize_t written;
@@ -173,17 +205,6 @@ static ssize_t write_now(struct stream *s, const uv_buf_t *bufs, unsigned n)
         written = n == 1 ? send(s->fd, bufs->base, bufs->len, MSG_NOSIGNAL)
                          : sendmsg(s->fd, &message, MSG_NOSIGNAL);
     } while (written < 0 && errno == EINTR);
-    return written;
-}
-
-ptrdiff_t stream_write(struct stream *s, const uv_buf_t *bufs, unsigned n)
-{
-    ssize_t written;
-
-    DCHECK(!stream_is_draining(s));
-    if (__builtin_expect(s->broken || s->shutdown || s->closing, 0))
-        return -1;
-    written = write_now(s, bufs, n);
     if (__builtin_expect(written >= 0, 1))
         return written;
     if (errno == EAGAIN || errno == ENOBUFS)
@@ -192,18 +213,68 @@ ptrdiff_t stream_write(struct stream *s, const uv_buf_t *bufs, unsigned n)
     return -1;
 }
 
-static void on_written(uv_write_t *req, int status)
+ptrdiff_t stream_write(struct stream *s, const uv_buf_t *bufs, unsigned n)
 {
-    struct stream_pending *pending = container_of(req, struct stream_pending, req);
-    struct stream *s = pending->stream;
+    DCHECK(!stream_is_draining(s));
+    if (__builtin_expect(s->broken || s->shutdown || s->closing, 0))
+        return -1;
+    return write_now(s, bufs, n);
+}
 
-    worker_woke(stream_worker(s));
+void stream_await_drain(struct stream *s, const uv_buf_t *bufs, unsigned n)
+{
+    CHECK(!stream_is_draining(s));
+    CHECK(!s->closing);
+    s->pending = mem_alloc(sizeof *s->pending + n * sizeof *bufs);
+    s->pending->count = n;
+    s->pending->at = 0;
+    memcpy(s->pending->bufs, bufs, n * sizeof *bufs);
+    watch(s);
+    if (s->ops->on_full)
+        s->ops->on_full(s);
+}
+
+size_t stream_undrained(const struct stream *s)
+{
+    size_t bytes = 0;
+
+    for (unsigned i = s->pending ? s->pending->at : 0; s->pending && i < s->pending->count; i++)
+        bytes += s->pending->bufs[i].len;
+    return bytes;
+}
+
+static void drop_pending(struct stream *s)
+{
+    mem_free(s->pending);
     s->pending = NULL;
-    mem_free(pending);
-    if (s->closing)
-        return;
-    if (status != 0) {
-        s->broken = true;
+}
+
+/* n bytes of the pending ones are out. */
+static void advance(struct stream_pending *p, size_t n)
+{
+    for (; p->at < p->count && n >= p->bufs[p->at].len; p->at++)
+        n -= p->bufs[p->at].len;
+    if (p->at < p->count) {
+        p->bufs[p->at].base += n;
+        p->bufs[p->at].len -= n;
+    }
+}
+
+static void write_more(struct stream *s)
+{
+    struct stream_pending *p = s->pending;
+    ptrdiff_t n = write_now(s, p->bufs + p->at, p->count - p->at);
+
+    if (n >= 0) {
+        advance(p, (size_t)n);
+        if (p->at < p->count)
+            return;
+    }
+    drop_pending(s);
+    watch(s);
+    if (s->shutdown) /* asked for meanwhile */
+        shutdown(s->fd, SHUT_WR);
+    if (n < 0) {
         end(s);
         if (s->closing)
             return;
@@ -212,38 +283,32 @@ static void on_written(uv_write_t *req, int status)
     s->ops->on_drained(s);
 }
 
-void stream_await_drain(struct stream *s, const uv_buf_t *bufs, unsigned n)
-{
-    struct stream_pending *pending;
-
-    CHECK(!stream_is_draining(s));
-    CHECK(!s->closing);
-    pending = mem_alloc(sizeof *pending);
-    pending->stream = s;
-    s->pending = pending;
-    /* The stream_write just before was not refused, so this cannot be either; the array of buffers
-     * is copied. */
-    CHECK(uv_write(&pending->req, uv_stream(s), bufs, n, on_written) == 0);
-    if (s->ops->on_full)
-        s->ops->on_full(s);
-}
-
-static void on_shutdown(uv_shutdown_t *req, int status)
-{
-    /* A failure means that the connection is gone, which reading finds out too. */
-    mem_free(req);
-}
-
 void stream_shutdown(struct stream *s)
 {
-    uv_shutdown_t *req;
-
     if (s->shutdown || s->closing)
         return;
     s->shutdown = true;
-    req = mem_alloc(sizeof *req);
-    if (uv_shutdown(req, uv_stream(s), on_shutdown) != 0)
-        mem_free(req);
+    /* A failure means that the connection is gone, which reading finds out too. */
+    if (!s->pending)
+        shutdown(s->fd, SHUT_WR);
+}
+
+/* --- ready, and closed ------------------------------------------------------------------------ */
+
+static void on_ready(void *owner, unsigned ready)
+{
+    struct stream *s = owner;
+
+    if (s->closing) /* by what was ready before it in this turn */
+        return;
+    if (s->connecting) {
+        connected(s);
+        return;
+    }
+    if (ready & POLLER_READ && s->reading)
+        read_some(s);
+    if (ready & POLLER_WRITE && s->pending && !s->closing)
+        write_more(s);
 }
 
 void stream_close(struct stream *s)
@@ -252,16 +317,23 @@ void stream_close(struct stream *s)
         return;
     s->closing = true;
     s->reading = false;
-    uv_close((uv_handle_t *)&s->tcp, on_handle_closed);
+    drop_pending(s);
+    if (s->fd >= 0)
+        close(s->fd);
+    s->fd = -1;
+    tell_later(s);
 }
+
+/* --- addresses -------------------------------------------------------------------------------- */
 
 struct str stream_peer(const struct stream *s, char *out, size_t size)
 {
     struct sockaddr_storage peer;
-    int len = sizeof peer, rc = UV_EINVAL;
+    socklen_t len = sizeof peer;
+    int rc = UV_EINVAL;
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&peer;
 
-    if (uv_tcp_getpeername(&s->tcp, (struct sockaddr *)&peer, &len) != 0)
+    if (getpeername(s->fd, (struct sockaddr *)&peer, &len) != 0)
         return STR_NONE;
     if (peer.ss_family == AF_INET)
         rc = uv_ip4_name((const struct sockaddr_in *)&peer, out, size);
@@ -271,4 +343,28 @@ struct str stream_peer(const struct stream *s, char *out, size_t size)
     else if (peer.ss_family == AF_INET6)
         rc = uv_ip6_name(v6, out, size);
     return rc == 0 ? str_from(out) : STR_NONE;
+}
+
+/* --- what they share -------------------------------------------------------------------------- */
+
+struct streams *streams_new(struct worker *w)
+{
+    struct streams *all = mem_zalloc(sizeof *all);
+
+    all->worker = w;
+    all->task.run = tell_all;
+    list_init(&all->task.in_turn);
+    poller_init(&all->poller, &w->loop, on_ready);
+    return all;
+}
+
+void streams_close(struct streams *all)
+{
+    poller_close(&all->poller);
+}
+
+void streams_free(struct streams *all)
+{
+    mem_free(all->told);
+    mem_free(all);
 }

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "loop/stream.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -99,6 +100,7 @@ struct worker *worker_new(unsigned index)
     w->mailbox = mailbox_new(w);
     timers_init(&w->timers, &w->loop);
     list_init(&w->turn);
+    w->streams = streams_new(w);
     CHECK(uv_prepare_init(&w->loop, &w->before_sleep) == 0);
     CHECK(uv_check_init(&w->loop, &w->after_sleep) == 0);
     CHECK(uv_idle_init(&w->loop, &w->keep_awake) == 0);
@@ -124,6 +126,7 @@ static void finish(struct worker *w)
         continue;
     mailbox_close(w->mailbox);
     timers_close(&w->timers);
+    streams_close(w->streams);
     uv_close((uv_handle_t *)&w->before_sleep, NULL);
     uv_close((uv_handle_t *)&w->after_sleep, NULL);
     uv_close((uv_handle_t *)&w->keep_awake, NULL);
@@ -192,6 +195,7 @@ void worker_free(struct worker *w)
     CHECK(uv_loop_close(&w->loop) == 0);
     mailbox_free(w->mailbox);
     timers_deinit(&w->timers);
+    streams_free(w->streams);
     mem_free(w->read_buffer);
     mem_free(w);
 }

@@ -31,12 +31,13 @@ struct worker {
     unsigned index; /* 0 … count-1; the place in mail addressing */
     struct mailbox *mailbox;
     struct timers timers;
-    struct list turn;  /* struct turn_task, run before the loop sleeps */
-    uint64_t now_ms;   /* monotonic, taken once per turn */
-    bool slept;        /* now_ms is from before the sleep: see worker_woke */
-    bool ended;        /* its own handles are closed */
-    char *read_buffer; /* lent to whichever stream is being read; valid inside on_data */
-    void *core;        /* struct core of this worker */
+    struct streams *streams; /* what its streams share (loop/stream.h) */
+    struct list turn;        /* struct turn_task, run before the loop sleeps */
+    uint64_t now_ms;         /* monotonic, taken once per turn */
+    bool slept;              /* now_ms is from before the sleep: see worker_woke */
+    bool ended;              /* its own handles are closed */
+    char *read_buffer;       /* lent to whichever stream is being read; valid inside on_data */
+    void *core;              /* struct core of this worker */
     uv_prepare_t before_sleep;
     uv_check_t after_sleep;
     uv_idle_t keep_awake; /* active while mail to oneself waits */

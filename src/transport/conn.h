@@ -32,7 +32,7 @@ struct conn {
     bool taking : 1;     /* input is being worked through */
 };
 
-static_assert(sizeof(struct conn) <= 440, "an idle connection should cost little");
+static_assert(sizeof(struct conn) <= 216, "an idle connection should cost little");
 
 static inline struct conn *conn_of_stream(struct stream *s)
 {

@@ -339,8 +339,7 @@ static void on_timer(struct timer *t)
         return;
     }
     if (h->wait == WAIT_ANSWER) {
-        progress = outbox_bytes(&c->transport.outbox) +
-                   uv_stream_get_write_queue_size((uv_stream_t *)&c->stream.tcp);
+        progress = outbox_bytes(&c->transport.outbox) + stream_undrained(&c->stream);
         if (outbox_is_empty(&c->transport.outbox) || progress != h->progress) {
             h->progress = progress;
             h->due_ms = 0;
@@ -438,8 +437,7 @@ void http_conn_accept(struct server *s, int fd)
     c->timer = TIMER_INIT(on_timer);
     server_enter(s);
     outbox_init(&c->transport.outbox, &c->stream, OUTBOX_MAX, on_fail);
-    if (stream_accept(&c->stream, s->core->worker, fd, &http_ops) != OK)
-        return; /* on_closed follows */
+    stream_accept(&c->stream, s->core->worker, fd, &http_ops);
     wait_for(h, WAIT_FIRST);
     stream_read_start(&c->stream);
 }

@@ -416,8 +416,7 @@ static void start_pings(struct conn *c)
 
 static uint16_t queued_kib(const struct conn *c)
 {
-    size_t bytes = uv_stream_get_write_queue_size((const uv_stream_t *)&c->stream.tcp) +
-                   outbox_bytes(&c->transport.outbox);
+    size_t bytes = stream_undrained(&c->stream) + outbox_bytes(&c->transport.outbox);
 
     return (uint16_t)MIN(bytes >> 10, (size_t)UINT16_MAX);
 }

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -22,7 +23,8 @@ struct conn {
     char got[64];
     size_t len, rest; /* rest: of the big write */
     unsigned drained, ends;
-    bool close_on_data, closed;
+    bool close_on_data, closed, answered;
+    enum err answer; /* to stream_connect */
 };
 
 static struct worker *w;
@@ -62,14 +64,28 @@ static void on_closed(struct stream *s)
     c->closed = true;
 }
 
+static void on_connected(struct stream *s, enum err err)
+{
+    struct conn *c = container_of(s, struct conn, stream);
+
+    assert_false(c->answered);
+    c->answered = true;
+    c->answer = err;
+}
+
 static const struct stream_ops ops = {
-    .on_data = on_data, .on_drained = on_drained, .on_end = on_end, .on_closed = on_closed};
+    .on_data = on_data,
+    .on_drained = on_drained,
+    .on_connected = on_connected,
+    .on_end = on_end,
+    .on_closed = on_closed,
+};
 
 static void on_connection(void *arg, struct worker *worker, int fd)
 {
     accepts++;
     accepted = mem_zalloc(sizeof *accepted);
-    assert_int_equal(stream_accept(&accepted->stream, worker, fd, &ops), OK);
+    stream_accept(&accepted->stream, worker, fd, &ops);
     stream_read_start(&accepted->stream);
 }
 
@@ -155,24 +171,23 @@ static void bytes_arrive_and_gathered_writes_go_out_in_order(void **state)
 
 static void accepted_sockets_have_no_delay_and_keep_alive(void **state)
 {
-    int peer, value = 0, fd;
+    int peer, value = 0;
     socklen_t len = sizeof value;
     char ip[64];
     struct conn *c = meet(&peer);
 
-    uv_fileno((uv_handle_t *)&c->stream.tcp, &fd);
-    getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &len);
+    getsockopt(c->stream.fd, IPPROTO_TCP, TCP_NODELAY, &value, &len);
     assert_int_equal(value, 1);
-    getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &value, &len);
+    getsockopt(c->stream.fd, SOL_SOCKET, SO_KEEPALIVE, &value, &len);
     assert_int_equal(value, 1);
-    getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &value, &len);
+    getsockopt(c->stream.fd, IPPROTO_TCP, TCP_KEEPIDLE, &value, &len);
     assert_int_equal(value, 60);
     assert_true(str_eq(stream_peer(&c->stream, ip, sizeof ip), STR("127.0.0.1")));
     close(peer);
     finish(c);
 }
 
-/* Fills the socket, then lets libuv hold the rest. */
+/* Fills the socket; the rest waits. */
 static void overfill(struct conn *c)
 {
     uv_buf_t buf = uv_buf_init(big, BIG);
@@ -292,6 +307,102 @@ static void a_stopped_stream_reads_nothing_until_started_again(void **state)
     finish(c);
 }
 
+static void what_cannot_be_watched_ends_later(void **state)
+{
+    struct conn c = {0};
+
+    stream_accept(&c.stream, w, open("/proc/self/exe", O_RDONLY | O_CLOEXEC), &ops);
+    stream_read_start(&c.stream); /* the kernel refuses: a file is always ready */
+    assert_int_equal(c.ends, 0);
+    turn_until(c.ends == 1);
+    stream_close(&c.stream);
+    assert_false(c.closed);
+    turn_until(c.closed);
+    assert_int_equal(c.ends, 1);
+}
+
+static void bytes_of_many_streams_arrive_in_one_turn_or_the_next(void **state)
+{
+    enum { STREAMS = 600 };
+    struct conn *met[STREAMS];
+    int peers[STREAMS];
+
+    for (size_t i = 0; i < STREAMS; i++)
+        met[i] = meet(&peers[i]);
+    for (size_t i = 0; i < STREAMS; i++)
+        assert_int_equal(write(peers[i], "x", 1), 1);
+    for (size_t i = 0; i < STREAMS; i++)
+        turn_until(met[i]->len == 1);
+    for (size_t i = 0; i < STREAMS; i++)
+        stream_close(&met[i]->stream);
+    for (size_t i = 0; i < STREAMS; i++) {
+        turn_until(met[i]->closed);
+        close(peers[i]);
+        mem_free(met[i]);
+    }
+}
+
+static void a_connection_that_is_refused_says_so_later(void **state)
+{
+    struct sockaddr_in nobody = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int port = 0;
+    char why[160];
+    struct conn c = {0};
+
+    assert_int_equal(listener_probe("127.0.0.1", &port, why, sizeof why), OK);
+    nobody.sin_port = htons((uint16_t)port);
+    stream_connect(&c.stream, w, (struct sockaddr *)&nobody, &ops);
+    assert_false(c.answered);
+    turn_until(c.answered);
+    assert_int_equal(c.answer, ERR_IO);
+    stream_close(&c.stream);
+    turn_until(c.closed);
+    c = (struct conn){0};
+    nobody.sin_family = AF_UNIX; /* no such address: refused before it begins */
+    stream_connect(&c.stream, w, (struct sockaddr *)&nobody, &ops);
+    turn_until(c.answered);
+    assert_int_equal(c.answer, ERR_IO);
+    stream_close(&c.stream);
+    turn_until(c.closed);
+}
+
+static void a_connect_that_is_given_up_answers_nobody(void **state)
+{
+    struct sockaddr_in here = {.sin_family = AF_INET,
+                               .sin_port = htons((uint16_t)listener_port(listener)),
+                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct conn c = {0};
+
+    stream_connect(&c.stream, w, (struct sockaddr *)&here, &ops);
+    stream_close(&c.stream);
+    turn_until(c.closed);
+    assert_false(c.answered);
+    turn_until(accepts == 1);
+    finish(accepted);
+}
+
+static void a_connection_that_is_made_carries_bytes_both_ways(void **state)
+{
+    struct sockaddr_in here = {.sin_family = AF_INET,
+                               .sin_port = htons((uint16_t)listener_port(listener)),
+                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    uv_buf_t hello = uv_buf_init("hello", 5);
+    struct conn c = {0};
+
+    stream_connect(&c.stream, w, (struct sockaddr *)&here, &ops);
+    turn_until(c.answered && accepts == 1);
+    assert_int_equal(c.answer, OK);
+    stream_read_start(&c.stream);
+    assert_int_equal(stream_write(&c.stream, &hello, 1), 5);
+    turn_until(accepted->len == 5);
+    assert_int_equal(stream_write(&accepted->stream, &hello, 1), 5);
+    turn_until(c.len == 5);
+    finish(accepted);
+    turn_until(c.ends == 1);
+    stream_close(&c.stream);
+    turn_until(c.closed);
+}
+
 static void a_taken_port_is_refused_by_the_probe_although_workers_share_it(void **state)
 {
     struct listener *second;
@@ -358,6 +469,11 @@ int main(void)
         CASE(the_peers_end_is_told_once_and_we_may_still_write),
         CASE(on_data_may_close_the_stream),
         CASE(a_stopped_stream_reads_nothing_until_started_again),
+        CASE(what_cannot_be_watched_ends_later),
+        CASE(bytes_of_many_streams_arrive_in_one_turn_or_the_next),
+        CASE(a_connection_that_is_refused_says_so_later),
+        CASE(a_connect_that_is_given_up_answers_nobody),
+        CASE(a_connection_that_is_made_carries_bytes_both_ways),
         CASE(a_taken_port_is_refused_by_the_probe_although_workers_share_it),
         CASE(addresses_that_are_none_are_refused_with_a_reason),
         CASE(out_of_descriptors_connections_wait_until_some_are_free),
