@@ -101,8 +101,8 @@ static void tour_end(struct tour *t)
                "Connections refused by client.connection_rate_limit.", admission.over_rate);
     add_metric(&out, "client_commands_limited_total", "counter",
                "Commands refused by client.rate_limit.", t->limited);
-    add_metric(&out, "node_limited_users", "gauge",
-               "Users of whom client.rate_limit keeps count now.",
+    add_metric(&out, "node_limited_user_buckets", "gauge",
+               "Buckets of users that client.rate_limit keeps now.",
                user_limits_count(t->node->user_limits));
     add_api_counts(&out, &t->counts);
     add_metric(&out, "lua_errors_total", "counter", "Lua functions that failed.",

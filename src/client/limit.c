@@ -121,6 +121,12 @@ static uint64_t now_ns(const struct limits *ls)
     return ls->core->worker->now_ms * 1000000;
 }
 
+static void sweep_later(struct limits *ls)
+{
+    if (!timer_is_set(&ls->sweep))
+        timer_set(&ls->core->worker->timers, &ls->sweep, ls->core->worker->now_ms + SWEEP_MS);
+}
+
 /* Gives back the records that say nothing any more. */
 static void on_sweep(struct timer *t)
 {
@@ -132,8 +138,8 @@ static void on_sweep(struct timer *t)
         if (r->latest_ns <= now_ns(ls))
             drop_record(ls, r);
     }
-    if (!list_empty(&ls->records))
-        timer_set(&ls->core->worker->timers, t, ls->core->worker->now_ms + SWEEP_MS);
+    if (user_limits_sweep(ls->core->node->user_limits, now_ns(ls)) || !list_empty(&ls->records))
+        sweep_later(ls);
 }
 
 static struct record *make_record(struct limits *ls, struct limit_slot *slot)
@@ -144,8 +150,7 @@ static struct record *make_record(struct limits *ls, struct limit_slot *slot)
     slot->word = (uintptr_t)r;
     list_add_tail(&ls->records, &r->in_limits);
     ls->counts.records++;
-    if (!timer_is_set(&ls->sweep))
-        timer_set(&ls->core->worker->timers, &ls->sweep, ls->core->worker->now_ms + SWEEP_MS);
+    sweep_later(ls);
     return r;
 }
 
@@ -306,6 +311,7 @@ static bool take_of_user(struct limits *ls, struct str user, const unsigned *row
     }
     if (count == 0)
         return true;
+    sweep_later(ls);
     refusing = user_limits_take(ls->core->node->user_limits, user, limits, count, now_ns(ls));
     return refusing == count || refuse(ls, ls->user_options[limits[refusing].row]);
 }

@@ -23,5 +23,8 @@ struct user_limit {
  * buckets than last time (a reload) hold at once. ul NULL: nothing is limited. */
 size_t user_limits_take(struct user_limits *ul, struct str user, const struct user_limit *limits,
                         size_t count, uint64_t now_ns);
-/* Users it knows now, those with full buckets included: they go when room is wanted. */
+/* Gives the memory of buckets that are full again back, at most once a second whoever asks. False:
+ * no other is left. */
+bool user_limits_sweep(struct user_limits *ul, uint64_t now_ns);
+/* Buckets it keeps now, those included that are full again but not swept yet. */
 size_t user_limits_count(struct user_limits *ul);

@@ -127,8 +127,10 @@ static void users_whose_buckets_are_full_are_forgotten(void **state)
         assert_int_equal(take(0, name, METHOD_RPC, 1), 1);
         world_pass(10);
     }
-    /* within the last two seconds, or in a stripe that nobody new has come to since */
     assert_in_range(user_limits_count(node.user_limits), 10, 400);
+    world_pass(2100); /* two sweeps of the worker */
+    assert_int_equal(user_limits_count(node.user_limits), 0);
+    assert_int_equal(take(0, "user0", METHOD_RPC, 20), 8);
 }
 
 static void tighter_buckets_hold_at_once(void **state)
