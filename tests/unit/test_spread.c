@@ -91,9 +91,9 @@ static int open_members(int type)
         int pair[2];
 
         *m = (struct member){.expected = BUF_INIT((size_t)64 << 20)};
-        if (socketpair(AF_UNIX, type | SOCK_NONBLOCK, 0, pair) != 0 ||
-            stream_accept(&m->stream, w, pair[0], &ops) != OK)
+        if (socketpair(AF_UNIX, type | SOCK_NONBLOCK, 0, pair) != 0)
             return 1;
+        stream_accept(&m->stream, w, pair[0], &ops);
         m->peer = pair[1];
         outbox_init(&m->outbox, &m->stream, LIMIT, on_fail);
     }
