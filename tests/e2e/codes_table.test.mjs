@@ -64,7 +64,7 @@ const config = {
 /** Everything that takes time comes soon here. */
 const hasty = {
   client: {
-    stale_close_delay: "700ms",
+    stale_close_delay: "1500ms",
     expired_close_delay: "100ms",
     expired_sub_close_delay: "100ms",
     presence_update_interval: "200ms",
@@ -270,7 +270,7 @@ const DISCONNECTS = {
   SUBSCRIPTION_EXPIRED: {
     "a server-side one": async ({ quick }) => {
       const client = await connected(quick);
-      await quick.call("subscribe", { user: client.user, channel: "a", expire_at: unixNow() + 1 });
+      await quick.call("subscribe", { user: client.user, channel: "a", expire_at: unixNow() + 2 });
       return client.closed;
     },
   },
@@ -398,7 +398,7 @@ const UNSUBSCRIBES = {
   EXPIRED: {
     "not refreshed": async ({ quick }) => {
       const client = await connected(quick);
-      await client.subscribe("$a", { token: channelToken(client.user, "$a", { expire_at: unixNow() + 1 }) });
+      await client.subscribe("$a", { token: channelToken(client.user, "$a", { expire_at: unixNow() + 2 }) });
       return client.push("unsubscribe", "$a");
     },
   },
