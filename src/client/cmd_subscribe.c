@@ -216,8 +216,7 @@ static bool check_request(struct client *cl, uint32_t id, const struct wire_subs
 
         command_refuse_because(
             cl, id, exists ? ERROR_ALREADY_SUBSCRIBED : ERROR_LIMIT_EXCEEDED, r->channel,
-            exists ? "subscribed already, or about to be"
-                   : "the connection has too many channels",
+            exists ? "subscribed already, or about to be" : "the connection has too many channels",
             exists ? STR_NONE : STR("client.channel_limit"));
         return false;
     }

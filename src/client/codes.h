@@ -71,7 +71,7 @@ enum unsubscribe {
 };
 
 struct wire_error codes_error(enum client_error code);
-struct str codes_disconnect(enum disconnect code);   /* the reason text */
+struct str codes_disconnect(enum disconnect code); /* the reason text */
 /* The same for any code, also one that somebody else made up: SDKs take a close without a reason
  * for a broken connection, whatever its code. */
 struct str codes_reason(uint32_t code);

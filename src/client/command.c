@@ -5,8 +5,11 @@
 #include "client/auth.h"
 #include "script/channel_options.h"
 
+static command_fn cmd_ping;
+
 static command_fn *const handlers[METHOD_COUNT] = {
     [METHOD_CONNECT] = cmd_connect,
+    [METHOD_PING] = cmd_ping,
     [METHOD_SUBSCRIBE] = cmd_subscribe,
     [METHOD_UNSUBSCRIBE] = cmd_unsubscribe,
     [METHOD_PUBLISH] = cmd_publish,
@@ -22,6 +25,20 @@ static command_fn *const handlers[METHOD_COUNT] = {
 static void refuse_early(struct client *cl, const char *cause)
 {
     command_disconnect(cl, DISCONNECT_BAD_REQUEST, &(struct refusal){.cause = cause});
+}
+
+/* In the schema of the protocol, and of no use: as in the reference, it is no command alone, and
+ * one that is not available in front of another. */
+static void cmd_ping(struct client *cl, const struct wire_command *command)
+{
+    struct wire_command rest = *command;
+
+    rest.ping = NULL;
+    if (wire_command_method(&rest) == METHOD_NONE)
+        refuse_early(cl, "a ping command");
+    else
+        command_refuse(cl, command->id, ERROR_NOT_AVAILABLE,
+                       &(struct refusal){.cause = "a ping command in front of another"});
 }
 
 /* Over a limit. What gets no reply ends the connection. */
@@ -114,8 +131,7 @@ static bool options_known(struct client *cl, struct str channel)
 /* Runs it, unless it is over a limit or has to wait for its channel's options first. */
 static void run_in_time(struct client *cl, enum method method, const struct wire_command *command)
 {
-    if (!cl->counted && 
-        !limit_take(clients_of(cl)->limits, &cl->limit, client_user(cl), method)) {
+    if (!cl->counted && !limit_take(clients_of(cl)->limits, &cl->limit, client_user(cl), method)) {
         refuse_limited(cl, command);
         return;
     }

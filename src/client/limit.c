@@ -67,6 +67,7 @@ static void set_user_row(struct limits *ls, unsigned row, const struct rate_buck
 
 static void read_settings(struct limits *ls)
 {
+    static const struct rate_buckets none; /* of what has no option */
     const struct settings *s = ls->core->settings;
 
     ls->settings = settings_ref(s);
@@ -74,6 +75,8 @@ static void read_settings(struct limits *ls)
     ls->longest_ms = 0;
     ls->two_always_fit = true;
     ls->refused_by = STR_NONE;
+    for (unsigned row = 0; row < METHOD_COUNT; row++)
+        set_user_row(ls, row, &none, STR_NONE);
 #define ROW(method, name)                                                                          \
     set_row(ls, method, &s->client_rate_limit_client_command_##name##_buckets,                     \
             STR("client.rate_limit.client_command." #name ".buckets"));                            \

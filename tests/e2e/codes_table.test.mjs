@@ -158,6 +158,11 @@ const ERRORS = {
   NOT_AVAILABLE: {
     "presence is off": refusal("presence", { channel: "a" }),
     "history is off": refusal("history", { channel: "a" }),
+    "a ping in front of another command": async ({ main }) => {
+      const client = await connected(main);
+      client.send({ id: 11, ping: {}, publish: { channel: "a", data: 1 } });
+      return (await client.reply(11)).error;
+    },
     "shared poll": refusal("subscribe", { channel: "a", type: 4 }),
     "no rpc functions at all": async ({ quick }) => (await (await connected(quick)).command("rpc", { method: "any" })).error,
   },

@@ -103,6 +103,11 @@ static void nobody_in_particular_has_no_limit(void **state)
     assert_int_equal(user_limits_count(node.user_limits), 0);
 }
 
+static void what_has_no_option_counts_as_one_of_all(void **state)
+{
+    assert_int_equal(take(0, "7", METHOD_PING, 20), 8);
+}
+
 static void connects_count_by_user(void **state)
 {
     assert_true(limit_take_connect(limits[0], STR("7")));
@@ -187,6 +192,7 @@ int main(void)
         TEST(what_a_connection_may_not_takes_nothing_from_the_user),
         TEST(every_bucket_of_a_list_counts),
         TEST(nobody_in_particular_has_no_limit),
+        TEST(what_has_no_option_counts_as_one_of_all),
         TEST(connects_count_by_user),
         TEST(users_whose_buckets_are_full_are_forgotten),
         TEST(tighter_buckets_hold_at_once),
