@@ -112,7 +112,7 @@ local function default_text(row)
     for i, bucket in ipairs(value) do
       texts[i] = ('{ interval = "%s", rate = %d }'):format(bucket.interval, bucket.rate)
     end
-    return "`{ " .. table.concat(texts, ", ") .. " }`"
+    return #texts == 0 and "`{}`" or "`{ " .. table.concat(texts, ", ") .. " }`"
   elseif type(value) == "string" then
     return '`"' .. value .. '"`'
   end
