@@ -51,7 +51,7 @@ install_packages() {
 # Tools count as there wherever they come from; libraries must be packages, as their files are
 # looked for where Debian puts them.
 build_packages() {
-  local packages=(libuv1-dev liblua5.4-dev node-llhttp libssl-dev zlib1g-dev)
+  local packages=(libuv1-dev liblua5.4-dev node-llhttp libssl-dev zlib1g-dev libyaml-dev)
   command -v gcc >/dev/null || packages+=(gcc libc6-dev)
   command -v cmake >/dev/null || packages+=(cmake)
   command -v ninja >/dev/null || packages+=(ninja-build)

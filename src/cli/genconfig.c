@@ -1,6 +1,7 @@
 #include "cli/genconfig.h"
 
 #include "base/random.h"
+#include "cli/convert.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 
 #define SECRET_LEN 48 /* letters, 273 bits */
 #define TEXT_MAX 16384
+#define CONVERTED_MAX ((size_t)16 << 20)
 
 static void add_secret(struct buf *out)
 {
@@ -90,34 +92,86 @@ enum err genconfig_write(const char *path, struct str text)
     return close(fd) == 0 ? OK : ERR_IO;
 }
 
+static int refuse_existing(const char *path)
+{
+    fprintf(stderr, "perigee genconfig: %s exists already and is left as it is\n", path);
+    return 1;
+}
+
+static int write_out(const char *path, struct str text)
+{
+    enum err err = genconfig_write(path, text);
+
+    if (err == ERR_EXISTS)
+        return refuse_existing(path);
+    if (err != OK)
+        fprintf(stderr, "perigee genconfig: %s cannot be written: %s\n", path,
+                strerrordesc_np(errno));
+    else
+        printf("%s: written\n", path);
+    return err == OK ? 0 : 1;
+}
+
+static void print_indented(struct str lines)
+{
+    while (lines.len > 0) {
+        ptrdiff_t end = str_find(lines, '\n');
+        size_t len = end < 0 ? lines.len : (size_t)end;
+
+        printf("  %.*s\n", (int)len, lines.ptr);
+        lines = str_cut(lines, MIN(len + 1, lines.len));
+    }
+}
+
+static int convert_from(const char *from, const char *path)
+{
+    struct buf text = BUF_INIT(CONVERTED_MAX), message = BUF_INIT(CONVERTED_MAX);
+    int code = 1;
+
+    if (access(path, F_OK) == 0) {
+        code = refuse_existing(path);
+    } else if (!convert(from, path, &text, &message)) {
+        fprintf(stderr, "perigee genconfig: %s: %.*s\n", from, STR_ARGS(buf_str(&message)));
+    } else {
+        code = write_out(path, buf_str(&text));
+        if (code == 0 && message.len > 0) {
+            printf("\nNot carried over:\n");
+            print_indented(buf_str(&message));
+        }
+        if (code == 0)
+            printf(
+                "\nVariables CENTRIFUGO_… of the environment are not looked at; here their names "
+                "begin with PERIGEE_.\nSee what is weak: perigee check -c %s\n",
+                path);
+    }
+    buf_deinit(&text);
+    buf_deinit(&message);
+    return code;
+}
+
 int cli_genconfig(int argc, char **argv)
 {
-    const char *path = "config.lua";
+    const char *path = "config.lua", *from = NULL;
     struct buf text = BUF_INIT(TEXT_MAX);
-    enum err err;
+    int code;
 
     for (int i = 1; i < argc; i++) {
         struct str arg = str_from(argv[i]);
 
         if (i + 1 < argc && (str_eq(arg, STR("-o")) || str_eq(arg, STR("-c")))) {
             path = argv[++i];
+        } else if (i + 1 < argc && str_eq(arg, STR("--from"))) {
+            from = argv[++i];
         } else {
-            fprintf(stderr,
-                    "perigee genconfig: unexpected argument: %s\n"
-                    "usage: perigee genconfig [-o config.lua]\n",
+            fprintf(stderr, "perigee genconfig: unexpected argument: %s (perigee help genconfig)\n",
                     argv[i]);
             return 2;
         }
     }
+    if (from)
+        return convert_from(from, path);
     genconfig_text(&text);
-    err = genconfig_write(path, buf_str(&text));
+    code = write_out(path, buf_str(&text));
     buf_deinit(&text);
-    if (err == ERR_EXISTS)
-        fprintf(stderr, "perigee genconfig: %s exists already and is left as it is\n", path);
-    else if (err != OK)
-        fprintf(stderr, "perigee genconfig: %s cannot be written: %s\n", path,
-                strerrordesc_np(errno));
-    else
-        printf("%s: written\n", path);
-    return err == OK ? 0 : 1;
+    return code;
 }

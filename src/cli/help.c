@@ -74,9 +74,16 @@ static const struct {
             "code: a number, or 0; false or nil and a message, like an error, are 1.\n"
             "Exit code: the program's; 2 wrong usage or configuration.\n"},
     {"genconfig", "  -o FILE              where to (default: config.lua)\n"
-                  "\nWrites a configuration with fresh secrets, readable by its owner only. A file "
-                  "that is there\n"
-                  "already is never overwritten. Exit code: 0 written, 1 failed, 2 wrong usage.\n"},
+                  "      --from FILE      a configuration of Centrifugo v6 (.json, .yaml, .yml, "
+                  ".toml) to convert\n"
+                  "\nWrites a configuration with fresh secrets, or one made from another server's, "
+                  "readable by its\n"
+                  "owner only. A file that is there already is never overwritten. What cannot be "
+                  "carried over is\n"
+                  "named, in the file too; what a backend or an expression would have refused and "
+                  "cannot any more\n"
+                  "stays refused. Variables CENTRIFUGO_… of the environment are not looked at.\n"
+                  "Exit code: 0 written, 1 failed, 2 wrong usage.\n"},
     {"gentoken",
      TOKEN_COMMON MAKE_TOKEN "\nMakes an HS256 token with client.token.hmac_secret_key. Exit code: "
                              "0, or 1: there is no key.\n"},
