@@ -203,9 +203,12 @@ function M.new(driver, perigee)
     end
   end
 
+  -- What was asked before the command; options that were computed stay in force.
   local function forget()
     for i = #records, 1, -1 do
-      records[i] = nil
+      if not records[i].path:match "channel_options$" then
+        table.remove(records, i)
+      end
     end
     driver.decisions()
   end
@@ -229,12 +232,24 @@ function M.new(driver, perigee)
     end
   end
 
+  -- An option that the hook channel_options gave: "hooks.channel_options: NAME".
+  local function computed_line(places, decision)
+    local name = decision.option:match "^hooks%.channel_options: (.*)$"
+    for i = name and #records or 0, 1, -1 do
+      if records[i].path:match "channel_options$" and has_opinion(records[i]) then
+        return ("%s: %s: %s"):format(hook_line(places, records[i]), name, decision.cause), records[i]
+      end
+    end
+  end
+
   local function tell(request, reply, list)
     local places = read_places(driver, request)
     local decision = list[#list] or { code = 0, cause = "", option = "" }
     local by_hook = decision.option:match("^hooks") and deciding_hook(decision, request.action)
     write(reply.error and "denied (code %d)" or "allowed", reply.error and reply.error.code)
-    write("%s", by_hook and hook_line(places, by_hook) or option_line(places, decision))
+    local line, computed_by = computed_line(places, decision)
+    by_hook = by_hook or computed_by
+    write("%s", line or by_hook and hook_line(places, by_hook) or option_line(places, decision))
     local rules, path = permissions.rules(rules_request)
     if not by_hook and path then
       write("%s:%d: these rules decide in place of the built-in ones", path, select(2, driver.where(rules.explain)))

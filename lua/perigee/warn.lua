@@ -176,12 +176,16 @@ local function history(n)
 end
 
 local function namespace(c, name)
+  local everybodys, own = c.hooks[false] or {}, c.hooks[name] or {}
+  if everybodys.channel_options or own.channel_options then
+    return -- the other half may come for a channel
+  end
   local given = c.namespaces[name]
   local options = c.complete(schema.channel_options, given)
   local prefix = name == "" and "channel.without_namespace." or "channel.namespaces." .. name .. "."
   local n = {
     options = options,
-    hooks = c.hooks[name] or {},
+    hooks = own,
     has_history = options.history_size > 0 and options.history_ttl > 0,
     says = function(option, message)
       c.warning(given[option], prefix .. option, message)

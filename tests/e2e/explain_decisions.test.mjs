@@ -156,6 +156,21 @@ end } }`,
     assert.match((await ask("bob")).stdout, /^denied \(code 103\)\nasking\.lua:2: hooks\.subscribe returned false\n$/);
   });
 
+  add("options that a hook computes are named with the hook", async () => {
+    writeFileSync(
+      join(folder, "computed.lua"),
+      `return { hooks = { channel_options = function(channel)
+  if channel == "open" then return { allow_subscribe_for_client = true } end
+end } }`,
+    );
+    const ask = async (channel) => (await run(["explain", "-c", "computed.lua", "-u", "a", "-s", channel, "subscribe"], { cwd: folder })).stdout;
+    assert.equal(
+      await ask("open"),
+      'allowed\ncomputed.lua:1: hooks.channel_options returned {"allow_subscribe_for_client":true}: allow_subscribe_for_client: clients may subscribe\n',
+    );
+    assert.match(await ask("closed"), /^denied \(code 103\)\n.*allow_subscribe_for_client \(not set\).*\ncomputed\.lua:1: hooks\.channel_options returned nil\n$/);
+  });
+
   add("a proxy is named by the line of its key", async () => {
     const backend = await startBackend(t, (req, res) => res.end('{"error":{"code":1000,"message":"not you"}}'));
     writeFileSync(

@@ -247,6 +247,11 @@ return function(t)
     t.equal(warnings, {})
   end)
 
+  t.case("a hook that computes options may bring the other half", function()
+    local _, warnings = load(namespace "  allow_presence_for_client = true, hooks = { channel_options = function() end },")
+    t.equal(table.concat(warnings, "\n"):find("channel.namespaces", 1, true), nil)
+  end)
+
   t.case("a connect hook needs no key", function()
     local _, warnings = load "return { hooks = { connect = function() end } }"
     t.equal(table.concat(warnings, "\n"):find("client.token", 1, true), nil)
