@@ -75,26 +75,19 @@ static UNUSED void world_turn(void)
     while (uv_is_active((uv_handle_t *)&worker->keep_awake));
 }
 
-static void world_no_op(struct timer *t)
-{
-}
-
 /* Lets ms pass; every timer that is due on the way fires at its time. */
 static UNUSED void world_pass(uint64_t ms)
 {
     uint64_t target = world_mono_ms + ms;
 
     for (;;) {
-        struct timer now = TIMER_INIT(world_no_op);
         struct timers *ts = &worker->timers;
         uint64_t next = ts->count > 0 ? MIN(ts->heap[0]->due_ms, target) : target;
 
         world_mono_ms = MAX(next, world_mono_ms);
         worker_take_time(worker);
-        /* before everything, so that the loop's timer, which runs in real time, is set anew */
-        timer_set(ts, &now, 0);
+        timers_fire(ts);
         world_turn();
-        timer_unset(ts, &now);
         if (world_mono_ms == target && (ts->count == 0 || ts->heap[0]->due_ms > target))
             return;
     }
