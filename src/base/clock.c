@@ -10,12 +10,17 @@ static uint64_t system_mono_ns(void)
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-static int64_t system_wall_ms(void)
+static int64_t wall_ms_of(clockid_t clock)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_REALTIME, &t);
+    clock_gettime(clock, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int64_t system_wall_ms(void)
+{
+    return wall_ms_of(CLOCK_REALTIME);
 }
 
 static struct clock_source source = {system_mono_ns, system_wall_ms};
@@ -38,6 +43,11 @@ uint64_t clock_mono_ms(void)
 int64_t clock_wall_ms(void)
 {
     return source.wall_ms();
+}
+
+int64_t clock_wall_tick_ms(void)
+{
+    return source.wall_ms == system_wall_ms ? wall_ms_of(CLOCK_REALTIME_COARSE) : source.wall_ms();
 }
 
 uint64_t clock_thread_ns(void)

@@ -119,6 +119,9 @@ static int core_options(lua_State *L)
     enum err err = channel_options_find(s, settings, channel, &parts, &refused);
     struct script_wait *wait;
 
+    /* nearly always it has been made, and stands in the table of all */
+    if (err == OK && lua_rawgetp(L, lua_upvalueindex(1), parts.ns) == LUA_TTABLE)
+        return 1;
     if (err != ERR_BUSY)
         return push_answer(L, err, &parts, &refused);
     wait = script_wait_begin(L, "a server call");
@@ -160,7 +163,6 @@ static int core_is_json_object(lua_State *L)
 void bind_core_push(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"options", core_options},
         {"has_namespace", core_has_namespace},
         {"is_json", core_is_json},
         {"is_json_object", core_is_json_object},
@@ -176,8 +178,12 @@ void bind_core_push(lua_State *L)
     lua_pushliteral(L, "v");
     lua_setfield(L, -2, "__mode");
     lua_setmetatable(L, -2);
+    lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &options_key);
     luaL_newlib(L, functions);
+    lua_insert(L, -2);
+    lua_pushcclosure(L, core_options, 1);
+    lua_setfield(L, -2, "options");
     bind_publish_open(L);
     bind_read_open(L);
     bind_order_open(L);

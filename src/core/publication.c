@@ -20,7 +20,7 @@ struct publication *publication_new(const struct publication_source *source)
         .delta = source->delta,
         .version = source->version,
         .hash = map_hash(source->channel),
-        .time_ms = clock_wall_ms(),
+        .time_ms = clock_wall_tick_ms(),
     };
     atomic_init(&p->refs, 1);
     p->channel = str_put(&at, source->channel);
