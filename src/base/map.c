@@ -63,7 +63,7 @@ struct map_node *map_get_hashed(const struct map *m, struct str key, uint64_t ha
 {
     struct map_node *node = m->size ? m->buckets[hash & (m->size - 1)] : NULL;
 
-    while (node && !(node->hash == hash && str_eq(node->key, key)))
+    while (node && !str_eq(map_key(node), key))
         node = node->next;
     return node;
 }
@@ -82,9 +82,10 @@ static void resize(struct map *m, size_t size)
 
         while (node) {
             struct map_node *next = node->next;
+            size_t at = map_hash(map_key(node)) & (size - 1);
 
-            node->next = buckets[node->hash & (size - 1)];
-            buckets[node->hash & (size - 1)] = node;
+            node->next = buckets[at];
+            buckets[at] = node;
             node = next;
         }
     }
@@ -95,11 +96,14 @@ static void resize(struct map *m, size_t size)
 
 void map_add_hashed(struct map *m, struct map_node *node, struct str key, uint64_t hash)
 {
+    ptrdiff_t key_at = key.len > 0 ? key.ptr - (const char *)node : 0;
+
     DCHECK(map_get_hashed(m, key, hash) == NULL);
+    CHECK(key_at == (int32_t)key_at && key.len <= UINT32_MAX);
     if (m->count >= m->size)
         resize(m, m->size ? m->size * 2 : 8);
-    node->key = key;
-    node->hash = hash;
+    node->key_at = (int32_t)key_at;
+    node->key_len = (uint32_t)key.len;
     node->next = m->buckets[hash & (m->size - 1)];
     m->buckets[hash & (m->size - 1)] = node;
     m->count++;
@@ -112,7 +116,7 @@ void map_add(struct map *m, struct map_node *node, struct str key)
 
 void map_del(struct map *m, struct map_node *node)
 {
-    struct map_node **at = &m->buckets[node->hash & (m->size - 1)];
+    struct map_node **at = &m->buckets[map_hash(map_key(node)) & (m->size - 1)];
 
     while (*at != node) {
         CHECK(*at != NULL);

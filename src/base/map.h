@@ -1,15 +1,21 @@
 /* Hash table from bytes to an intrusive node. The hash is keyed by a random process seed, so that
  * chosen names cannot collide on purpose. The map owns neither keys nor nodes: a node lives inside
- * the caller's struct, and its key must stay in place while it is in the map. One thread. */
+ * the caller's struct, and its key lies in the same allocation and stays as it is while it is in
+ * the map. A node is small, since many clients have one; so the hash is not kept. One thread. */
 #pragma once
 
 #include "base/str.h"
 
 struct map_node {
     struct map_node *next; /* in its bucket */
-    struct str key;
-    uint64_t hash;
+    uint32_t key_len;
+    int32_t key_at; /* from here */
 };
+
+static inline struct str map_key(const struct map_node *node)
+{
+    return str_of((const char *)node + node->key_at, node->key_len);
+}
 
 struct map {
     struct map_node **buckets;
@@ -24,7 +30,7 @@ void map_seed(uint64_t a, uint64_t b); /* once, before the first map is used */
 
 struct map_node *map_get(const struct map *m, struct str key);
 struct map_node *map_get_hashed(const struct map *m, struct str key, uint64_t hash);
-/* node->key must not be in the map yet; its hash is filled in. */
+/* No node of this key may be in the map yet. */
 void map_add(struct map *m, struct map_node *node, struct str key);
 void map_add_hashed(struct map *m, struct map_node *node, struct str key, uint64_t hash);
 void map_del(struct map *m, struct map_node *node); /* node must be in it */

@@ -40,21 +40,34 @@ uint64_t random_u64(void)
     return n;
 }
 
-void random_uuid(char out[UUID_LEN])
+struct uuid uuid_new(void)
+{
+    struct uuid id;
+
+    random_bytes(id.bytes, sizeof id.bytes);
+    id.bytes[6] = (id.bytes[6] & 0x0f) | 0x40;
+    id.bytes[8] = (id.bytes[8] & 0x3f) | 0x80;
+    return id;
+}
+
+void uuid_write(const struct uuid *id, char out[UUID_LEN])
 {
     static const char hex[] = "0123456789abcdef";
-    unsigned char raw[16];
     size_t at = 0;
 
-    random_bytes(raw, sizeof raw);
-    raw[6] = (raw[6] & 0x0f) | 0x40;
-    raw[8] = (raw[8] & 0x3f) | 0x80;
-    for (size_t i = 0; i < sizeof raw; i++) {
+    for (size_t i = 0; i < sizeof id->bytes; i++) {
         if (i == 4 || i == 6 || i == 8 || i == 10)
             out[at++] = '-';
-        out[at++] = hex[raw[i] >> 4];
-        out[at++] = hex[raw[i] & 15];
+        out[at++] = hex[id->bytes[i] >> 4];
+        out[at++] = hex[id->bytes[i] & 15];
     }
+}
+
+void random_uuid(char out[UUID_LEN])
+{
+    struct uuid id = uuid_new();
+
+    uuid_write(&id, out);
 }
 
 void random_letters(char *out, size_t n)

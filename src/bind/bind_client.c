@@ -324,10 +324,13 @@ static int view_text(lua_State *L)
 {
     struct view *view = view_at(L, 1);
 
-    if (view->client)
-        lua_pushfstring(L, "client %s", lua_pushlstring(L, view->client->hub.id, UUID_LEN));
-    else
+    if (view->client) {
+        lua_pushliteral(L, "client ");
+        push_str(L, client_id(view->client));
+        lua_concat(L, 2);
+    } else {
         lua_pushliteral(L, "client (gone)");
+    }
     return 1;
 }
 

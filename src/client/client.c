@@ -8,6 +8,10 @@
 #include "client/subscribe.h"
 #include "core/admission.h"
 
+#include <assert.h>
+
+static_assert(sizeof(struct client) <= 184, "an idle client should cost little");
+
 /* --- birth and death -------------------------------------------------------------------------- */
 
 struct client *client_new(struct core *core, struct transport *t,
@@ -20,8 +24,7 @@ struct client *client_new(struct core *core, struct transport *t,
     cl->refs = 1;
     cl->hub.outbox = &t->outbox;
     cl->hub.kind = t->kind;
-    random_uuid(cl->hub.id);
-    list_init(&cl->claims);
+    cl->id = uuid_new();
     list_add_tail(&clients_of(cl)->unconnected, &cl->hub.in_user);
     headers_keep(cl, request);
     client_life_open(cl);
@@ -53,7 +56,7 @@ void client_unref(struct client *cl)
 
 void client_alive(struct client *cl)
 {
-    if (cl->state == CLIENT_CONNECTED && cl->pong_ms != 0)
+    if (cl->state == CLIENT_CONNECTED && client_awaits_pong(cl))
         client_pong(cl);
 }
 
@@ -242,10 +245,11 @@ bool client_may(const struct client *cl, const struct ns *ns, unsigned who, enum
     return settings_allows(ns, who, action) || granted(cl, who, action, channel);
 }
 
-struct presence_entry client_entry(const struct client *cl, const struct subscription *sub)
+struct presence_entry client_write_entry(const struct client *cl, const struct subscription *sub,
+                                         char id[UUID_LEN])
 {
     return (struct presence_entry){
-        .client = client_id(cl),
+        .client = client_write_id(cl, id),
         .user = client_user(cl),
         .conn_info = client_text(cl, CLIENT_CONN_INFO),
         .chan_info = sub && sub->extra ? sub->extra->chan_info : STR_NONE,

@@ -11,6 +11,7 @@
  * client_is_closing afterwards. */
 #pragma once
 
+#include "base/random.h"
 #include "client/caps.h"
 #include "client/codes.h"
 #include "client/limit.h"
@@ -42,32 +43,34 @@ enum client_text {
 };
 
 struct client {
-    struct hub_client hub; /* id, user, subscriptions */
+    struct hub_client hub; /* user, subscriptions */
     struct core *core;
     struct transport *transport; /* NULL once the connection is gone */
     struct client_texts *texts;
-    struct client_inbox *inbox;         /* messages that wait for commands in progress */
-    struct list claims;                 /* subscribes under way, struct subscribe_claim */
-    struct timer timer;                 /* the next of the times below */
-    uint64_t ping_ms, pong_ms, tick_ms; /* when: next ping, pong overdue, maintenance; 0: never */
-    int64_t expire_at;                  /* Unix seconds; 0: never */
-    struct limit_slot limit;            /* of commands */
-    struct caps *caps;                  /* what it may do beyond the rules; NULL for most */
-    struct client *
-        *view; /* Lua's view of us, which holds this pointer; cleared with the last ref */
+    struct client_inbox *inbox;     /* messages that wait for commands in progress */
+    struct subscribe_claim *claims; /* subscribes under way */
+    struct timer timer;             /* the next of the times below, and of the expiry */
+    struct client_times {
+        uint32_t ping, pong, tick; /* next ping, pong overdue, maintenance: see client/life.c */
+    } times;
     uint32_t refs;
+    int64_t expire_at;       /* Unix seconds; 0: never */
+    struct limit_slot limit; /* of commands */
+    struct caps *caps;       /* what it may do beyond the rules; NULL for most */
+    struct client **view;    /* Lua's, which holds this pointer; cleared with the last reference */
+    struct uuid id;
     uint16_t waiting; /* commands */
     uint8_t state;
-    bool blocked;       /* a command waits to begin, and everything behind it */
-    bool again;         /* it is to be read again, also when its wait is over already */
-    bool counted;       /* it has passed the rate limits already */
-    bool running;       /* inside its command loop */
-    bool paused;        /* the transport was told to stop reading */
-    bool refreshing;    /* the refresh hook was asked */
-    bool was_connected; /* hooks hear of its end */
-    bool by_token;      /* who it is, its token said */
-    bool caps_by_hook;  /* a token's refresh leaves them alone */
-    bool user_counted;  /* of admission_enter_user */
+    bool blocked : 1;       /* a command waits to begin, and everything behind it */
+    bool again : 1;         /* it is to be read again, also when its wait is over already */
+    bool counted : 1;       /* it has passed the rate limits already */
+    bool running : 1;       /* inside its command loop */
+    bool paused : 1;        /* the transport was told to stop reading */
+    bool refreshing : 1;    /* the refresh hook was asked */
+    bool was_connected : 1; /* hooks hear of its end */
+    bool by_token : 1;      /* who it is, its token said */
+    bool caps_by_hook : 1;  /* a token's refresh leaves them alone */
+    bool user_counted : 1;  /* of admission_enter_user */
 };
 
 /* What was decided about a command, and why; for tools that explain it. */
@@ -123,9 +126,12 @@ static inline struct client *client_of(struct hub_client *hc)
     return container_of(hc, struct client, hub);
 }
 
-static inline struct str client_id(const struct client *cl)
+/* Its id as text, which lasts as long as the block that asks; out: room of one's own. */
+#define client_id(cl) client_write_id((cl), (char[UUID_LEN]){0})
+static inline struct str client_write_id(const struct client *cl, char out[UUID_LEN])
 {
-    return str_of(cl->hub.id, sizeof cl->hub.id);
+    uuid_write(&cl->id, out);
+    return str_of(out, UUID_LEN);
 }
 
 static inline struct str client_user(const struct client *cl)
@@ -215,13 +221,17 @@ unsigned client_who(const struct client *cl, const struct channel_parts *parts, 
 /* The rules allow it, or else a capability of the connection or of its subscription does. */
 bool client_may(const struct client *cl, const struct ns *ns, unsigned who, enum action action,
                 struct str channel);
-struct presence_entry client_entry(const struct client *cl, const struct subscription *sub);
+/* What presence, join and leave say of it; lasts as client_id does. */
+#define client_entry(cl, sub) client_write_entry((cl), (sub), (char[UUID_LEN]){0})
+struct presence_entry client_write_entry(const struct client *cl, const struct subscription *sub,
+                                         char id[UUID_LEN]);
 
 /* --- timers (client/life.c) --- */
 
 void client_life_open(struct client *cl);      /* the stale timer */
 void client_life_connected(struct client *cl); /* pings, maintenance, expiry */
 void client_life_rearm(struct client *cl);     /* a time has changed */
+bool client_awaits_pong(const struct client *cl);
 void client_pong(struct client *cl);
 void client_life_close(struct client *cl);
 

@@ -1,14 +1,41 @@
 /* The times of a connection: connect deadline, pings and pongs, expiry, and the maintenance tick
- * that looks after subscriptions. One timer per client, set to the earliest of them. */
+ * that looks after subscriptions. One timer per client, set to the earliest of them.
+ *
+ * A struct client_times holds the lower 32 bits of the clock's milliseconds, 0 for never: what it
+ * tells lies within weeks of now, and every client has three of them. */
 #include "client/client.h"
 
 #include "base/clock.h"
 #include "base/random.h"
 #include "client/command.h"
 
+/* Far enough below 2^31 ms that one that is overdue is no future one. */
+#define TIME_FAR_MS ((uint64_t)20 * 86400 * 1000)
+
 static uint64_t now_ms(const struct client *cl)
 {
     return cl->core->worker->now_ms;
+}
+
+/* The time in that many milliseconds, at most twenty days. */
+static uint32_t time_in(const struct client *cl, uint64_t ms)
+{
+    uint32_t time = (uint32_t)(now_ms(cl) + MIN(ms, TIME_FAR_MS));
+
+    return time ? time : 1;
+}
+
+/* On the worker's clock; 0: never. */
+static uint64_t time_due(const struct client *cl, uint32_t time)
+{
+    uint64_t now = now_ms(cl);
+
+    return time ? now + (uint64_t)(int64_t)(int32_t)(time - (uint32_t)now) : 0;
+}
+
+static bool time_has_come(const struct client *cl, uint32_t time)
+{
+    return time && (int32_t)(time - (uint32_t)now_ms(cl)) <= 0;
 }
 
 /* A random point in the second half of interval, so that clients who came together part. */
@@ -47,7 +74,9 @@ static uint64_t earliest(uint64_t a, uint64_t b)
 
 void client_life_rearm(struct client *cl)
 {
-    uint64_t due = earliest(earliest(cl->ping_ms, cl->pong_ms), cl->tick_ms);
+    const struct client_times *t = &cl->times;
+    uint64_t due =
+        earliest(earliest(time_due(cl, t->ping), time_due(cl, t->pong)), time_due(cl, t->tick));
 
     if (cl->state != CLIENT_CONNECTED)
         return;
@@ -70,15 +99,14 @@ static void ping(struct client *cl)
     const struct settings *s = cl->core->settings;
 
     client_reply(cl, &(struct wire_reply){0});
-    cl->ping_ms = now_ms(cl) + (uint64_t)s->client_ping_interval_ms;
+    cl->times.ping = time_in(cl, (uint64_t)s->client_ping_interval_ms);
     if (s->client_pong_timeout_ms > 0)
-        cl->pong_ms = now_ms(cl) + (uint64_t)s->client_pong_timeout_ms;
+        cl->times.pong = time_in(cl, (uint64_t)s->client_pong_timeout_ms);
 }
 
 static void on_due(struct timer *t)
 {
     struct client *cl = container_of(t, struct client, timer);
-    uint64_t now = now_ms(cl);
 
     if (client_is_closing(cl))
         return;
@@ -89,19 +117,20 @@ static void on_due(struct timer *t)
         client_disconnect_code(cl, DISCONNECT_STALE);
         return;
     }
-    if (cl->pong_ms != 0 && cl->pong_ms <= now) {
+    if (time_has_come(cl, cl->times.pong)) {
         on_pong_overdue(cl);
         return;
     }
-    if (cl->expire_at > 0 && !cl->refreshing && expiry_due(cl) <= now) {
+    if (cl->expire_at > 0 && !cl->refreshing && expiry_due(cl) <= now_ms(cl)) {
         client_expired(cl);
         if (client_is_closing(cl))
             return;
     }
-    if (cl->ping_ms != 0 && cl->ping_ms <= now)
+    if (time_has_come(cl, cl->times.ping))
         ping(cl);
-    if (cl->tick_ms != 0 && cl->tick_ms <= now) {
-        cl->tick_ms = now + (uint64_t)cl->core->settings->client_presence_update_interval_ms;
+    if (time_has_come(cl, cl->times.tick)) {
+        cl->times.tick =
+            time_in(cl, (uint64_t)cl->core->settings->client_presence_update_interval_ms);
         client_maintain(cl);
     }
     client_life_rearm(cl);
@@ -119,20 +148,25 @@ void client_life_connected(struct client *cl)
     const struct settings *s = cl->core->settings;
 
     if (s->client_ping_interval_ms > 0 && !cl->transport->native_ping)
-        cl->ping_ms = now_ms(cl) + first_after(s->client_ping_interval_ms);
-    cl->tick_ms = now_ms(cl) + first_after(s->client_presence_update_interval_ms);
+        cl->times.ping = time_in(cl, first_after(s->client_ping_interval_ms));
+    cl->times.tick = time_in(cl, first_after(s->client_presence_update_interval_ms));
     timer_unset(&cl->core->worker->timers, &cl->timer);
     client_life_rearm(cl);
 }
 
+bool client_awaits_pong(const struct client *cl)
+{
+    return cl->times.pong != 0;
+}
+
 void client_pong(struct client *cl)
 {
-    if (cl->pong_ms == 0) {
+    if (!client_awaits_pong(cl)) {
         command_disconnect(cl, DISCONNECT_BAD_REQUEST,
                            &(struct refusal){.cause = "a pong that nobody asked for"});
         return;
     }
-    cl->pong_ms = 0;
+    cl->times.pong = 0;
     client_life_rearm(cl);
 }
 

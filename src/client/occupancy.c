@@ -77,7 +77,7 @@ static void tell(struct place *p)
 {
     struct script *script = p->of->core->script;
     enum hook which = p->occupied ? HOOK_OCCUPIED : HOOK_VACATED;
-    unsigned row = script ? hook_row(script, p->by_name.key) : 0;
+    unsigned row = script ? hook_row(script, map_key(&p->by_name)) : 0;
 
     p->told = p->occupied;
     if (!hook_is_set(script, row, which)) {
@@ -86,7 +86,8 @@ static void tell(struct place *p)
     }
     p->running = true;
     p->of->running++;
-    hook_run(script, row, which, &(struct hook_request){.channel = p->by_name.key}, on_told, p);
+    hook_run(script, row, which, &(struct hook_request){.channel = map_key(&p->by_name)}, on_told,
+             p);
 }
 
 /* Goes on as far as it can; p may be gone afterwards. */
@@ -96,14 +97,16 @@ static void step(struct place *p)
 
     if (p->running || !list_empty(&p->in_ready))
         return; /* its time will come */
-    if (p->told == p->occupied || o->stopped)
+    if (p->told == p->occupied || o->stopped) {
         place_free(p);
-    else if (timer_is_set(&p->delay))
+        map_fit(&o->places);
+    } else if (timer_is_set(&p->delay)) {
         return;
-    else if (o->running < RUNNING_MAX)
+    } else if (o->running < RUNNING_MAX) {
         tell(p);
-    else
+    } else {
         list_add_tail(&o->ready, &p->in_ready);
+    }
 }
 
 static void on_delay_over(struct timer *t)

@@ -6,7 +6,7 @@
 #include "core/encode.h"
 
 struct subscribe_claim {
-    struct list in_client;
+    struct subscribe_claim *next, **link; /* of the client's; link: what points to this one */
     struct client *cl;
     bool cancelled; /* the server changed its mind */
     subscribe_over_fn *on_over;
@@ -34,20 +34,18 @@ static struct str claim_channel(const struct subscribe_claim *claim)
 
 struct subscribe_claim *subscribe_under_way(const struct client *cl, struct str channel)
 {
-    list_each (&cl->claims, it) {
-        struct subscribe_claim *claim = container_of(it, struct subscribe_claim, in_client);
+    struct subscribe_claim *claim = cl->claims;
 
-        if (str_eq(claim_channel(claim), channel))
-            return claim;
-    }
-    return NULL;
+    while (claim && !str_eq(claim_channel(claim), channel))
+        claim = claim->next;
+    return claim;
 }
 
 static size_t claim_count(const struct client *cl)
 {
     size_t n = 0;
 
-    list_each (&cl->claims, it)
+    for (const struct subscribe_claim *claim = cl->claims; claim; claim = claim->next)
         n++;
     return n;
 }
@@ -65,9 +63,20 @@ enum err subscribe_claim(struct client *cl, struct str channel, struct subscribe
     claim->cl = cl;
     claim->channel_len = channel.len;
     memcpy(claim->channel, channel.ptr, channel.len);
-    list_add_tail(&cl->claims, &claim->in_client);
+    claim->next = cl->claims;
+    claim->link = &cl->claims;
+    if (claim->next)
+        claim->next->link = &claim->next;
+    cl->claims = claim;
     *out = claim;
     return OK;
+}
+
+static void claim_unlink(struct subscribe_claim *claim)
+{
+    *claim->link = claim->next;
+    if (claim->next)
+        claim->next->link = claim->link;
 }
 
 /* Whoever waits for its end may enter the client again, so this comes last. */
@@ -83,7 +92,7 @@ static void claim_end(struct subscribe_claim *claim)
 
 void subscribe_give_up(struct subscribe_claim *claim)
 {
-    list_del(&claim->in_client);
+    claim_unlink(claim);
     claim_end(claim);
 }
 
@@ -180,11 +189,15 @@ void subscribe_decide(const struct client *cl, struct subscribe_plan *plan, unsi
 
 /* --- arriving --------------------------------------------------------------------------------- */
 
-static void enter_home_entry(const struct client *cl, const struct subscribe_plan *plan,
-                             struct presence_entry *entry)
+/* What the home enters, or takes back; lasts as client_id does. */
+#define plan_entry(cl, plan) plan_write_entry((cl), (plan), (char[UUID_LEN]){0})
+static struct presence_entry plan_write_entry(const struct client *cl,
+                                              const struct subscribe_plan *plan, char id[UUID_LEN])
 {
-    *entry = client_entry(cl, NULL);
-    entry->chan_info = plan->chan_info;
+    struct presence_entry entry = client_write_entry(cl, NULL, id);
+
+    entry.chan_info = plan->chan_info;
+    return entry;
 }
 
 /* The client is gone, or the server changed its mind: what the home entered is taken back. */
@@ -194,9 +207,9 @@ static void undo(struct flight *f)
         .channel = f->plan.channel,
         .presence = f->plan.flags & SUB_PRESENCE,
         .join_leave = f->plan.flags & SUB_EMIT_JOIN_LEAVE,
+        .entry = plan_entry(f->cl, &f->plan),
     };
 
-    enter_home_entry(f->cl, &f->plan, &request.entry);
     home_unsubscribe(f->cl->core, &request);
 }
 
@@ -224,7 +237,7 @@ static void on_subscribed(void *arg, enum err err, const struct subscribe_answer
     struct client *cl = f->cl;
     struct subscription *sub = NULL;
 
-    list_del(&f->claim->in_client);
+    claim_unlink(f->claim);
     if (err == OK && client_is_closing(cl)) {
         undo(f);
         err = ERR_CLOSED;
@@ -275,7 +288,7 @@ void subscribe_start(struct subscribe_claim *claim, const struct subscribe_plan 
     f->plan.data = str_put(&at, plan->data);
     f->fn = fn;
     f->arg = arg;
-    enter_home_entry(cl, plan, &request.entry);
+    request.entry = plan_entry(cl, plan);
     home_subscribe(cl->core, &request, on_subscribed, f);
 }
 

@@ -226,7 +226,7 @@ static void finish_channels(struct gather *g)
 
     map_each (&g->channels, &it, node)
         list[count++] = (struct control_channel){
-            node->key, container_of(node, struct counted, by_name)->clients};
+            map_key(node), container_of(node, struct counted, by_name)->clients};
     fn(g->arg, OK, list, count);
     mem_free(list);
     map_each (&g->channels, &it, node) {

@@ -26,7 +26,7 @@ struct entry {
         double number;
         bool boolean;
     };
-    uint32_t text_len;
+    uint32_t key_len, text_len;
     uint8_t type; /* enum dict_type */
     char bytes[]; /* the key, then the text */
 };
@@ -73,7 +73,12 @@ static void release(struct dicts *all, size_t n)
 
 static size_t cost(const struct entry *e)
 {
-    return sizeof *e + ENTRY_OVERHEAD + e->node.key.len + e->text_len;
+    return sizeof *e + ENTRY_OVERHEAD + e->key_len + e->text_len;
+}
+
+static struct str entry_key(const struct entry *e)
+{
+    return str_of(e->bytes, e->key_len);
 }
 
 static struct entry *entry_new(struct str key, const struct dict_value *value, uint64_t expires_ms)
@@ -83,7 +88,7 @@ static struct entry *entry_new(struct str key, const struct dict_value *value, u
 
     CHECK(key.len > 0 && key.len <= DICT_KEY_MAX && text_len <= DICT_TEXT_MAX);
     memcpy(e->bytes, key.ptr, key.len);
-    e->node.key = str_of(e->bytes, key.len);
+    e->key_len = (uint32_t)key.len;
     e->expires_ms = expires_ms;
     e->type = (uint8_t)value->type;
     e->text_len = (uint32_t)text_len;
@@ -112,7 +117,7 @@ static struct dict_value value_of(const struct entry *e)
 
     switch (v.type) {
     case DICT_TEXT:
-        v.text = str_of(e->bytes + e->node.key.len, e->text_len);
+        v.text = str_of(e->bytes + e->key_len, e->text_len);
         break;
     case DICT_INTEGER:
         v.integer = e->integer;
@@ -162,7 +167,7 @@ static void unlink_entry(struct dict *d, struct stripe *s, struct entry *e)
 
 static void link_entry(struct dict *d, struct stripe *s, struct entry *e, uint64_t hash)
 {
-    map_add_hashed(&s->entries, &e->node, e->node.key, hash);
+    map_add_hashed(&s->entries, &e->node, entry_key(e), hash);
     s->expiring += e->expires_ms != 0;
     atomic_fetch_add_explicit(&d->all->keys, 1, memory_order_relaxed);
 }
@@ -301,7 +306,7 @@ static enum err put_once(struct dict *d, struct entry **fresh, uint64_t hash, en
 {
     struct entry *taken = *fresh;
     struct stripe *s = lock_stripe(d, hash);
-    struct entry *old = find(s, taken->node.key, hash);
+    struct entry *old = find(s, entry_key(taken), hash);
     bool is_there = old && !is_over(old, now_ms);
     enum err err = OK;
 
@@ -418,9 +423,9 @@ enum err dict_keys(struct dict *d, unsigned stripe, struct str prefix, struct bu
         }
         for (end = MIN(bucket + BUCKETS_AT_ONCE, size); bucket < end; bucket++) {
             for (struct map_node *node = s->entries.buckets[bucket]; node; node = node->next) {
-                if (str_starts(node->key, prefix) &&
+                if (str_starts(map_key(node), prefix) &&
                     !is_over(container_of(node, struct entry, node), now_ms))
-                    add_key(out, node->key);
+                    add_key(out, map_key(node));
             }
         }
         uv_mutex_unlock(&s->lock);

@@ -46,7 +46,7 @@ static void occupy(struct home *home, struct home_channel *ch)
         return;
     ch->occupied = true;
     if (home->ops)
-        home->ops->occupancy(home->core, ch->by_name.key, true);
+        home->ops->occupancy(home->core, map_key(&ch->by_name), true);
 }
 
 /* One subscription of worker `from` less. */
@@ -55,9 +55,9 @@ static void lose_interest(struct home *home, struct home_channel *ch, unsigned f
     CHECK(ch->interest[from] > 0);
     ch->interest[from]--;
     if (--ch->total == 0) {
-        home->engine->ops->unsubscribe(home->engine, ch->by_name.key);
+        home->engine->ops->unsubscribe(home->engine, map_key(&ch->by_name));
         if (ch->occupied && home->ops)
-            home->ops->occupancy(home->core, ch->by_name.key, false);
+            home->ops->occupancy(home->core, map_key(&ch->by_name), false);
         home_channel_free(home, ch);
         map_fit(&home->channels);
     }

@@ -4,6 +4,11 @@
 #include "base/check.h"
 #include "base/mem.h"
 
+#include <assert.h>
+
+static_assert(offsetof(struct subscription, offset) <= 40 && sizeof(struct subscription) <= 56,
+              "a subscription should cost little");
+
 struct hub *hub_new(struct core *core)
 {
     struct hub *hub = mem_zalloc(sizeof *hub);
@@ -21,8 +26,7 @@ void hub_set_ops(struct hub *hub, const struct hub_ops *ops)
 
 void hub_free(struct hub *hub)
 {
-    CHECK(hub->clients.count == 0);
-    map_deinit(&hub->clients);
+    CHECK(hub->client_count == 0);
     map_deinit(&hub->users);
     map_deinit(&hub->channels);
     buf_deinit(&hub->scratch);
@@ -44,15 +48,13 @@ void hub_add_client(struct hub *hub, struct hub_client *hc, struct str user)
     } else {
         u = mem_alloc(sizeof *u + user.len);
         list_init(&u->clients);
-        u->count = 0;
         if (user.len > 0)
             memcpy(u->name, user.ptr, user.len);
         map_add(&hub->users, &u->by_name, str_of(u->name, user.len));
     }
-    u->count++;
     list_add_tail(&u->clients, &hc->in_user);
     hc->user = u;
-    map_add(&hub->clients, &hc->by_id, str_of(hc->id, sizeof hc->id));
+    hub->client_count++;
 }
 
 void hub_remove_client(struct hub *hub, struct hub_client *hc)
@@ -62,27 +64,19 @@ void hub_remove_client(struct hub *hub, struct hub_client *hc)
     CHECK(hc->subs == NULL);
     if (u == NULL)
         return;
-    map_del(&hub->clients, &hc->by_id);
-    map_fit(&hub->clients);
+    hub->client_count--;
     list_del(&hc->in_user);
     hc->user = NULL;
-    if (--u->count == 0) {
+    if (list_empty(&u->clients)) {
         map_del(&hub->users, &u->by_name);
         map_fit(&hub->users);
         mem_free(u);
     }
 }
 
-struct hub_client *hub_client_by_id(struct hub *hub, struct str id)
-{
-    struct map_node *node = map_get(&hub->clients, id);
-
-    return node ? container_of(node, struct hub_client, by_id) : NULL;
-}
-
 struct str hub_user_name(const struct hub_client *hc)
 {
-    return hc->user ? hc->user->by_name.key : STR_NONE;
+    return hc->user ? map_key(&hc->user->by_name) : STR_NONE;
 }
 
 struct list *hub_clients_of(struct hub *hub, struct str user)
@@ -90,13 +84,6 @@ struct list *hub_clients_of(struct hub *hub, struct str user)
     struct map_node *node = map_get(&hub->users, user);
 
     return node ? &container_of(node, struct hub_user, by_name)->clients : NULL;
-}
-
-size_t hub_user_connections(struct hub *hub, struct str user)
-{
-    struct map_node *node = map_get(&hub->users, user);
-
-    return node ? container_of(node, struct hub_user, by_name)->count : 0;
 }
 
 /* --- subscriptions ---------------------------------------------------------------------------- */
@@ -137,12 +124,24 @@ static void channel_remove(struct hub_channel *ch, struct subscription *sub)
         put(ch, hole, ch->subs[ch->count]);
 }
 
+static struct subscription *new_subscription(const struct hub *hub, uint32_t flags)
+{
+    bool positioned = flags & SUB_POSITIONED;
+    struct subscription *sub =
+        mem_zalloc(positioned ? sizeof *sub : offsetof(struct subscription, offset));
+
+    sub->flags = flags;
+    if (positioned)
+        sub->checked_s = (uint32_t)(hub->core->worker->now_ms / 1000);
+    return sub;
+}
+
 struct subscription *hub_subscribe(struct hub *hub, struct hub_client *hc, struct str channel,
                                    uint32_t flags)
 {
     uint64_t hash = map_hash(channel);
     struct map_node *node = map_get_hashed(&hub->channels, channel, hash);
-    struct subscription *sub = mem_zalloc(sizeof *sub);
+    struct subscription *sub = new_subscription(hub, flags);
     struct hub_channel *ch;
 
     if (node) {
@@ -152,13 +151,9 @@ struct subscription *hub_subscribe(struct hub *hub, struct hub_client *hc, struc
         memcpy(ch->name, channel.ptr, channel.len);
         map_add_hashed(&hub->channels, &ch->by_name, str_of(ch->name, channel.len), hash);
     }
-    *sub = (struct subscription){
-        .channel = ch,
-        .client = hc,
-        .next_of_client = hc->subs,
-        .flags = flags,
-        .checked_s = (uint32_t)(hub->core->worker->now_ms / 1000),
-    };
+    sub->channel = ch;
+    sub->client = hc;
+    sub->next_of_client = hc->subs;
     channel_add(ch, sub);
     hc->subs = sub;
     hc->sub_count++;
@@ -179,6 +174,7 @@ uint32_t hub_epoch_number(struct hub_channel *ch, struct str epoch)
 
 void hub_set_position(struct hub *hub, struct subscription *sub, uint64_t offset, struct str epoch)
 {
+    CHECK(sub->flags & SUB_POSITIONED);
     sub->offset = offset;
     sub->epoch = epoch.len ? hub_epoch_number(sub->channel, epoch) : 0;
 }
@@ -250,14 +246,14 @@ struct subscription *hub_find(const struct hub_client *hc, struct str channel)
 {
     struct subscription *sub = hc->subs;
 
-    while (sub && !str_eq(sub->channel->by_name.key, channel))
+    while (sub && !str_eq(hub_channel_name(sub), channel))
         sub = sub->next_of_client;
     return sub;
 }
 
 struct str hub_channel_name(const struct subscription *sub)
 {
-    return sub->channel->by_name.key;
+    return map_key(&sub->channel->by_name);
 }
 
 /* --- counting and walking --------------------------------------------------------------------- */
@@ -265,7 +261,7 @@ struct str hub_channel_name(const struct subscription *sub)
 struct hub_counts hub_counts(const struct hub *hub)
 {
     return (struct hub_counts){
-        .clients = hub->clients.count,
+        .clients = hub->client_count,
         .users = hub->users.count,
         .channels = hub->channels.count,
         .subscriptions = hub->subscription_count,
@@ -280,7 +276,7 @@ void hub_each_channel(struct hub *hub, bool (*fn)(void *arg, struct str channel,
     map_each (&hub->channels, &it, node) {
         struct hub_channel *ch = container_of(node, struct hub_channel, by_name);
 
-        if (!fn(arg, node->key, ch->count))
+        if (!fn(arg, map_key(node), ch->count))
             return;
     }
 }
@@ -289,8 +285,10 @@ void hub_each_client(struct hub *hub, void (*fn)(void *arg, struct hub_client *h
 {
     struct map_iter it;
 
-    map_each (&hub->clients, &it, node)
-        fn(arg, container_of(node, struct hub_client, by_id));
+    map_each (&hub->users, &it, node) {
+        list_each (&container_of(node, struct hub_user, by_name)->clients, at)
+            fn(arg, container_of(at, struct hub_client, in_user));
+    }
 }
 
 void hub_each_user(struct hub *hub, void (*fn)(void *arg, struct str user), void *arg)
@@ -298,5 +296,5 @@ void hub_each_user(struct hub *hub, void (*fn)(void *arg, struct str user), void
     struct map_iter it;
 
     map_each (&hub->users, &it, node)
-        fn(arg, node->key);
+        fn(arg, map_key(node));
 }

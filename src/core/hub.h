@@ -41,12 +41,13 @@ struct subscription {
     struct hub_channel *channel;
     struct hub_client *client;
     struct subscription *next_of_client;
-    uint32_t index; /* in the channel's array */
-    uint32_t flags;
-    uint64_t offset;    /* with SUB_POSITIONED: the last delivered one */
-    uint32_t epoch;     /* with SUB_POSITIONED: hub's number of the epoch; 0: none yet */
-    uint32_t checked_s; /* worker seconds of the last delivery or position check */
     struct subscription_extra *extra; /* info, expiry and filter, NULL for most */
+    uint32_t index;                   /* in the channel's array */
+    uint32_t flags;
+    /* With SUB_POSITIONED, which stays as hub_subscribe got it; otherwise not even allocated. */
+    uint64_t offset;    /* the last delivered one */
+    uint32_t epoch;     /* hub's number of the epoch; 0: none yet */
+    uint32_t checked_s; /* worker seconds of the last delivery or position check */
 };
 struct subscription_extra {
     int64_t expire_at;     /* Unix seconds; 0: never */
@@ -56,13 +57,11 @@ struct subscription_extra {
 
 struct hub_client {
     struct outbox *outbox;
-    enum kind kind;
-    uint16_t sub_count;
     struct subscription *subs; /* singly linked */
     struct hub_user *user;     /* NULL until hub_add_client */
     struct list in_user;       /* clients of one user */
-    struct map_node by_id;
-    char id[36];
+    uint16_t sub_count;
+    uint8_t kind; /* enum kind */
 };
 
 /* Up-calls, filled in by the client layer. Both may close the client later, not inside. */
@@ -79,11 +78,9 @@ void hub_free(struct hub *hub);
 
 void hub_add_client(struct hub *hub, struct hub_client *hc, struct str user);
 void hub_remove_client(struct hub *hub, struct hub_client *hc); /* without subscriptions left */
-struct hub_client *hub_client_by_id(struct hub *hub, struct str id);
 struct str hub_user_name(const struct hub_client *hc);
 /* The list of struct hub_client (in_user) of a user, or NULL. */
 struct list *hub_clients_of(struct hub *hub, struct str user);
-size_t hub_user_connections(struct hub *hub, struct str user);
 
 /* Enters hc into the channel; the caller has its OK from home_subscribe. */
 struct subscription *hub_subscribe(struct hub *hub, struct hub_client *hc, struct str channel,

@@ -9,8 +9,7 @@
 
 struct hub_user {
     struct map_node by_name;
-    struct list clients;
-    size_t count;
+    struct list clients; /* by in_user */
     char name[];
 };
 
@@ -27,8 +26,8 @@ struct hub_channel {
 struct hub {
     struct core *core;
     const struct hub_ops *ops;
-    struct map clients, users, channels;
-    size_t subscription_count;
+    struct map users, channels;
+    size_t client_count, subscription_count;
     struct buf scratch; /* one encoding at a time */
     struct buf patch;   /* of the publication that is being delivered */
     struct arena arena; /* reset with every publication */

@@ -87,13 +87,38 @@ void ns_unref(const struct ns *ns)
         ns->computed->gone((struct ns *)ns);
 }
 
+/* In the map of namespaces. */
+struct ns_name {
+    struct map_node node;
+    size_t index;
+    char name[];
+};
+
+static void add_name(struct settings *s, const struct ns *ns)
+{
+    struct ns_name *n = mem_alloc(sizeof *n + ns->name.len);
+
+    n->index = ns->index;
+    memcpy(n->name, ns->name.ptr, ns->name.len);
+    map_add(&s->namespaces_by_name, &n->node, str_of(n->name, ns->name.len));
+}
+
+static void free_names(struct settings *s)
+{
+    struct map_iter it;
+
+    map_each (&s->namespaces_by_name, &it, node)
+        mem_free(container_of(node, struct ns_name, node));
+    map_deinit(&s->namespaces_by_name);
+}
+
 void settings_unref(const struct settings *const_s)
 {
     struct settings *s = (struct settings *)const_s;
 
     if (!s || atomic_fetch_sub_explicit(&s->count->refs, 1, memory_order_acq_rel) != 1)
         return;
-    map_deinit(&s->namespaces_by_name);
+    free_names(s);
     for (size_t i = 0; i < s->namespaces_count; i++)
         ns_clear(&s->namespaces[i]);
     mem_free(s->namespaces);
@@ -112,7 +137,7 @@ const struct ns *settings_ns(const struct settings *s, struct str name)
     if (name.len == 0)
         return &s->namespaces[0];
     node = map_get(&s->namespaces_by_name, name);
-    return node ? container_of(node, struct ns, node) : NULL;
+    return node ? &s->namespaces[container_of(node, struct ns_name, node)->index] : NULL;
 }
 
 static const struct settings_reason *reason_of(const struct ns *ns, unsigned who,
@@ -145,7 +170,7 @@ void settings_add_namespace(struct settings *s, size_t index, struct str name)
     ns->index = index;
     ns->name = str_dup(name);
     if (name.len > 0)
-        map_add(&s->namespaces_by_name, &ns->node, ns->name);
+        add_name(s, ns);
 }
 
 void settings_add_reason(struct settings_reasons *reasons, struct str option, struct str cause)

@@ -60,7 +60,6 @@ struct settings_reasons {
  * cached here, so a permission check is one byte. */
 struct ns {
     const struct settings *settings; /* whose namespace it is */
-    struct map_node node;            /* in settings' map, by name */
     struct str name;                 /* empty: channel.without_namespace */
     size_t index;                    /* the namespace's row, also of the worker's hooks */
     struct channel_options opt;

@@ -273,6 +273,7 @@ static void forget_oldest(struct channel_cache *cache)
 
     while (cache->resting > max)
         entry_free(cache, container_of(cache->order.next, struct entry, in_order));
+    map_fit(&cache->entries);
 }
 
 static bool is_answered(const struct channel_cache *cache, const struct entry *e)
@@ -288,7 +289,7 @@ static enum err entry_result(const struct entry *e, struct channel_parts *parts,
     const struct refusal *r = e->refused;
 
     if (e->ns) {
-        channel_use(e->ns, e->by_channel.key, parts);
+        channel_use(e->ns, map_key(&e->by_channel), parts);
         return OK;
     }
     *refused = (struct hook_verdict){.outcome = VERDICT_ERROR,
@@ -342,7 +343,7 @@ static void keep_answer(struct channel_cache *cache, struct entry *e, const stru
         entry_clear(e);
         keep_refusal(e, v);
     } else if (e->ns == NULL) {
-        CHECK(channel_resolve(settings, e->by_channel.key, &parts) == OK);
+        CHECK(channel_resolve(settings, map_key(&e->by_channel), &parts) == OK);
         e->ns = ns_ref(parts.ns);
     }
     e->until_ms = ttl_ms > 0 ? cache->script->worker->now_ms + (uint64_t)ttl_ms : 0;
@@ -357,7 +358,7 @@ static void tell(struct channel_cache *cache, struct entry *e, struct waiter *w)
     list_del(&w->in_asking);
     if (w->by)
         w->by->waits_for = NULL;
-    CHECK(channel_resolve(cache->script->settings, e->by_channel.key, &parts) == OK);
+    CHECK(channel_resolve(cache->script->settings, map_key(&e->by_channel), &parts) == OK);
     err = entry_result(e, &parts, &refused);
     w->fn(w->arg, err, &parts, &refused);
     mem_free(w);
@@ -401,7 +402,7 @@ static void ask(struct channel_cache *cache, struct entry *e, unsigned row)
     lua_pushinteger(co, row);
     push_hook(co, hooks->own[HOOK_CHANNEL_OPTIONS]);
     push_hook(co, hooks->common[HOOK_CHANNEL_OPTIONS]);
-    lua_pushlstring(co, e->by_channel.key.ptr, e->by_channel.key.len);
+    lua_pushlstring(co, map_key(&e->by_channel).ptr, map_key(&e->by_channel).len);
     hook_run_pushed(s, co, 5, &how, "hooks.channel_options", on_asked, e);
 }
 

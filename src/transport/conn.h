@@ -6,7 +6,6 @@
 #include "client/transport.h"
 #include "codec/ws.h"
 #include "loop/stream.h"
-#include "loop/timers.h"
 
 #include <assert.h>
 
@@ -16,7 +15,6 @@ struct ws_rare;
 struct conn {
     struct stream stream;
     struct transport transport; /* its outbox serves HTTP too */
-    struct timer timer;
     union {
         struct http_conn *http; /* while stream.ops are those of http_conn.c */
         struct client *client;  /* afterwards; NULL when it was told that we are gone */
@@ -25,14 +23,13 @@ struct conn {
     struct ws_rare *rare; /* what few WebSockets need; NULL mostly */
     uint16_t controls;    /* control frames in this second */
     uint16_t second;      /* which one */
-    uint16_t full_kib;    /* what the kernel refused when the socket became full */
     bool paused : 1;
     bool closing : 1;    /* a close frame is queued, or TCP ends without one */
     bool discarding : 1; /* what still arrives is of no interest */
     bool taking : 1;     /* input is being worked through */
 };
 
-static_assert(sizeof(struct conn) <= 216, "an idle connection should cost little");
+static_assert(sizeof(struct conn) <= 168, "an idle connection should cost little");
 
 static inline struct conn *conn_of_stream(struct stream *s)
 {

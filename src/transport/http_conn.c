@@ -31,6 +31,7 @@ static void http_free(struct http_conn *h)
 {
     list_del(&h->in_server);
     list_del(&h->resume.in_turn);
+    timer_unset(&h->server->core->worker->timers, &h->timer);
     server_give_parser(h->server, h->parser);
     mem_free(h->kept);
     mem_free(h);
@@ -52,8 +53,8 @@ static void wait_for(struct http_conn *h, enum wait wait)
         return;
     h->wait = wait;
     h->due_ms = w->now_ms + ms[wait];
-    if (!timer_is_set(&h->conn->timer) || h->conn->timer.due_ms > h->due_ms)
-        timer_set(&w->timers, &h->conn->timer, h->due_ms);
+    if (!timer_is_set(&h->timer) || h->timer.due_ms > h->due_ms)
+        timer_set(&w->timers, &h->timer, h->due_ms);
 }
 
 static void wait_for_next(struct http_conn *h)
@@ -327,8 +328,8 @@ static void on_resume(struct turn_task *task)
 
 static void on_timer(struct timer *t)
 {
-    struct conn *c = container_of(t, struct conn, timer);
-    struct http_conn *h = c->http;
+    struct http_conn *h = container_of(t, struct http_conn, timer);
+    struct conn *c = h->conn;
     struct worker *w = conn_worker(c);
     size_t progress;
 
@@ -384,7 +385,6 @@ static void on_closed(struct stream *s)
     struct http_conn *h = c->http;
     struct server *server = h->server;
 
-    timer_unset(&conn_worker(c)->timers, &c->timer);
     list_each_safe (&h->exchanges, it) {
         struct exchange *x = container_of(it, struct exchange, in_conn);
 
@@ -415,7 +415,6 @@ void http_conn_leave(struct conn *c)
     http_conn_flush(c);
     if (h->server->gathering == c)
         h->server->gathering = NULL;
-    timer_unset(&conn_worker(c)->timers, &c->timer);
     c->transport.outbox.on_empty = NULL;
     c->client = NULL; /* in the place of http */
     http_free(h);
@@ -434,7 +433,7 @@ void http_conn_accept(struct server *s, int fd)
     list_init(&h->resume.in_turn);
     h->resume.run = on_resume;
     c->http = h;
-    c->timer = TIMER_INIT(on_timer);
+    h->timer = TIMER_INIT(on_timer);
     server_enter(s);
     outbox_init(&c->transport.outbox, &c->stream, OUTBOX_MAX, on_fail);
     stream_accept(&c->stream, s->core->worker, fd, &http_ops);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/list.h"
+#include "loop/timers.h"
 #include "transport/conn.h"
 #include "transport/exchange.h"
 #include "transport/server.h"
@@ -20,6 +21,7 @@ struct http_conn {
     struct http_parser *parser; /* while a request is being read */
     char *kept;                 /* read, but not looked at since too much is in flight */
     size_t kept_len;
+    struct timer timer;
     uint64_t due_ms; /* the timer may be set to earlier; then it is set again */
     size_t progress; /* of the write, when last looked at */
     unsigned in_flight;

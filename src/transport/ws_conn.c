@@ -29,8 +29,10 @@ struct ws_rare {
     struct turn_task resume; /* takes what was kept, at the end of a turn */
     char *kept;              /* read, but not looked at since the client paused */
     size_t kept_len;
+    struct timer end;      /* of the closing handshake, or of waiting for a full socket */
     struct timer ping;     /* native pings: the next one, or the pong's deadline */
     uint32_t next_ping_ms; /* after that deadline */
+    uint16_t full_kib;     /* what the kernel refused when the socket became full */
     bool pong_missing;
 };
 
@@ -43,6 +45,7 @@ static const struct settings *settings_of(const struct conn *c)
 }
 
 static void on_resume(struct turn_task *task);
+static void on_end_timer(struct timer *t);
 static void on_ping_timer(struct timer *t);
 
 static struct ws_rare *rare_of(struct conn *c)
@@ -55,6 +58,7 @@ static struct ws_rare *rare_of(struct conn *c)
     r->conn = c;
     r->resume.run = on_resume;
     list_init(&r->resume.in_turn);
+    r->end = TIMER_INIT(on_end_timer);
     r->ping = TIMER_INIT(on_ping_timer);
     c->rare = r;
     return r;
@@ -67,6 +71,7 @@ static void rare_free(struct conn *c)
     if (!r)
         return;
     list_del(&r->resume.in_turn);
+    timer_unset(&conn_worker(c)->timers, &r->end);
     timer_unset(&conn_worker(c)->timers, &r->ping);
     mem_free(r->kept);
     mem_free(r);
@@ -93,7 +98,7 @@ static void push_close_frame(struct conn *c, uint32_t code, struct str reason)
     c->closing = true;
     outbox_push_take(&c->transport.outbox, frame_of(str_of(bytes, n)));
     outbox_seal(&c->transport.outbox);
-    timer_set(&conn_worker(c)->timers, &c->timer, conn_worker(c)->now_ms + CLOSE_MS);
+    timer_set(&conn_worker(c)->timers, &rare_of(c)->end, conn_worker(c)->now_ms + CLOSE_MS);
 }
 
 static void on_written(struct outbox *o)
@@ -424,9 +429,10 @@ static uint16_t queued_kib(const struct conn *c)
 static void watch_write(struct conn *c)
 {
     struct worker *w = conn_worker(c);
+    struct ws_rare *r = rare_of(c);
 
-    c->full_kib = queued_kib(c);
-    timer_set(&w->timers, &c->timer,
+    r->full_kib = queued_kib(c);
+    timer_set(&w->timers, &r->end,
               w->now_ms + (uint64_t)settings_of(c)->websocket_write_timeout_ms);
 }
 
@@ -443,7 +449,7 @@ static void on_drained(struct stream *s)
     struct conn *c = conn_of_stream(s);
 
     if (!c->closing)
-        timer_unset(&conn_worker(c)->timers, &c->timer);
+        timer_unset(&conn_worker(c)->timers, &rare_of(c)->end);
     outbox_drained(&c->transport.outbox);
 }
 
@@ -458,9 +464,10 @@ static void on_fail(struct outbox *o, enum err why)
 }
 
 /* Either nothing could be written for too long, or the closing handshake did not end in time. */
-static void on_timer(struct timer *t)
+static void on_end_timer(struct timer *t)
 {
-    struct conn *c = container_of(t, struct conn, timer);
+    struct ws_rare *r = container_of(t, struct ws_rare, end);
+    struct conn *c = r->conn;
 
     if (c->closing) {
         stream_close(&c->stream);
@@ -468,7 +475,7 @@ static void on_timer(struct timer *t)
     }
     if (!stream_is_draining(&c->stream))
         return;
-    if (queued_kib(c) < c->full_kib)
+    if (queued_kib(c) < r->full_kib)
         watch_write(c);
     else
         on_fail(&c->transport.outbox, ERR_EXPIRED);
@@ -491,7 +498,6 @@ static void on_closed(struct stream *s)
     struct worker *w = conn_worker(c);
 
     leave_client(c, CODE_NORMAL, STR_NONE);
-    timer_unset(&w->timers, &c->timer);
     rare_free(c);
     ws_input_deinit(&c->input);
     outbox_deinit(&c->transport.outbox);
@@ -518,7 +524,6 @@ void ws_conn_begin(struct conn *c, enum kind kind, bool native_ping,
     t->native_ping = native_ping;
     t->outbox.bytes_max = (size_t)core->settings->client_queue_max_size;
     t->outbox.on_fail = on_fail;
-    c->timer = TIMER_INIT(on_timer);
     c->stream.ops = &ws_ops;
     if (native_ping)
         start_pings(c);

@@ -86,7 +86,6 @@ static void joins_go_to_those_who_asked_whoever_came_and_went(void **state)
         struct member *m = &members[i];
 
         m->hub.outbox = &m->outbox;
-        snprintf(m->hub.id, sizeof m->hub.id, "%zu", i);
         outbox_init(&m->outbox, NULL, 1 << 20, on_fail);
         hub_add_client(core->hub, &m->hub, STR("u"));
     }

@@ -280,7 +280,6 @@ static void start(struct worker *w, void *arg)
 
         *s = (struct subscriber){.member = m};
         s->hub.outbox = &s->outbox;
-        snprintf(s->hub.id, sizeof s->hub.id, "%u-%zu", w->index, i);
         outbox_init(&s->outbox, NULL, 1 << 20, on_fail);
         hub_add_client(m->core->hub, &s->hub, STR("u"));
     }

@@ -75,7 +75,7 @@ static UNUSED struct loopback *loopback_open(const char *name, enum kind kind)
                 loopback_on_fail);
     CHECK(admission_enter(node.admission, settings, worker->now_ms) == OK);
     l->client = client_new(core, &l->transport, &(struct transport_request){.path = STR("/")});
-    memcpy(l->id, l->client->hub.id, sizeof l->id);
+    uuid_write(&l->client->id, l->id);
     for (size_t i = 0; i < LOOPBACKS_MAX; i++) {
         if (loopbacks[i] == NULL) {
             loopbacks[i] = l;
