@@ -1,11 +1,11 @@
 -- Writes what follows from lua/perigee/schema.lua:
---   lua5.4 gen_settings.lua <srcroot> header|docs|luals <out>
+--   lua5.4 gen_settings.lua <srcroot> header|docs|luals|text <out>
 -- header: the members of struct settings and struct channel_options, and the field tables that
--- src/script/config.c fills them through; docs: docs/configuration.md; luals: types for editors.
+-- src/script/config.c fills them through; docs: docs/configuration.md; luals: types for editors; text: the lists of options in docs/perigee.txt.
 
 local root, what, out = arg[1], arg[2], arg[3]
 if not (root and what and out) then
-  io.stderr:write("usage: gen_settings.lua <srcroot> header|docs|luals <out>\n")
+  io.stderr:write("usage: gen_settings.lua <srcroot> header|docs|luals|text <out>\n")
   os.exit(2)
 end
 package.path = root .. "/lua/?.lua;" .. package.path
@@ -319,7 +319,43 @@ local function luals()
   })
 end
 
-local writers = { header = header, docs = docs, luals = luals }
+-- --- docs/perigee.txt: the page for reading once; its lists of options are ours, the rest is text ---
+
+local function plain(text)
+  return (text:gsub("`", ""))
+end
+
+local function text_options(list)
+  local out = {}
+  for _, section in ipairs(list) do
+    for _, row in ipairs(section.options) do
+      if not row.later then
+        local default = row.default == nil and "" or " = " .. plain(default_text(row))
+        out[#out + 1] = ("%s%s (%s)\n    %s"):format(row.path, default, plain(type_text(row)), plain(row.doc))
+      end
+    end
+  end
+  return table.concat(out, "\n")
+end
+
+-- Puts body between a heading and the next one.
+local function with_section(page, title, body)
+  local _, from = assert(page:find("\n== " .. title .. " ==\n", 1, true))
+  local to = assert(page:find("\n== ", from, true))
+  return page:sub(1, from) .. "\n" .. body .. "\n" .. page:sub(to)
+end
+
+local function page_text()
+  local file = assert(io.open(root .. "/docs/perigee.txt"))
+  local page = file:read("a")
+  file:close()
+  page = with_section(page, "Options", text_options(schema.sections))
+  page = with_section(page, "Channel options",
+    "The same in channel.without_namespace and in channel.namespaces.<name>.\n\n" .. text_options(schema.channel_sections))
+  emit("%s", page)
+end
+
+local writers = { header = header, docs = docs, luals = luals, text = page_text }
 if not writers[what] then
   io.stderr:write("gen_settings.lua: unknown output: ", what, "\n")
   os.exit(2)

@@ -59,7 +59,8 @@ return function(t)
   end)
 
   t.case("the committed page and types are what the generator writes", function()
-    for what, path in pairs { docs = "docs/configuration.md", luals = "lua/perigee/meta/config.lua" } do
+    for what, path in pairs { docs = "docs/configuration.md", luals = "lua/perigee/meta/config.lua",
+      text = "docs/perigee.txt" } do
       local out = os.tmpname()
       t.truthy(os.execute(("lua5.4 '%s/scripts/gen_settings.lua' '%s' %s '%s'"):format(t.root, t.root, what, out)))
       local file = assert(io.open(out))
