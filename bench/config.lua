@@ -66,7 +66,7 @@ end
 local namespaces = {
   history = with_history {},
   recover = with_history { force_recovery = true, force_positioning = true },
-  presence = { presence = true },
+  presence = { presence = true, join_leave = true },
   joinleave = { presence = true, join_leave = true, force_push_join_leave = true },
   delta = with_history {
     force_positioning = true, allowed_delta_types = { "fossil" }, delta_publish = true,

@@ -1,7 +1,10 @@
 /* Who of a channel's subscribers gets what, next to a naive list of who should. */
+#include "core/hub.h"
 #include "lib/world.h"
 
-#include "core/hub.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
