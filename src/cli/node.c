@@ -33,6 +33,7 @@
 /* Rounds of mail to everybody and back, after which nothing is on its way between workers. */
 #define SETTLE_ROUNDS 3
 #define DRAIN_POLL_MS 10
+#define FINISH_MS 3000 /* for hooks that wait; a backend that hangs must not hold the stop up */
 
 struct boot;
 
@@ -225,6 +226,7 @@ static void on_finish_poll(struct timer *t)
 static void finish_part(struct part *p)
 {
     clients_finish(p->core->clients);
+    p->abort_ms = MIN(p->abort_ms, p->worker->now_ms + FINISH_MS);
     p->poll = TIMER_INIT(on_finish_poll);
     on_finish_poll(&p->poll);
 }
