@@ -5,7 +5,7 @@ import test from "node:test";
 import { makeAuthority, startBackend } from "./lib/backend.mjs";
 import { lua } from "./lib/lua.mjs";
 import { scratch, startServer } from "./lib/server.mjs";
-import { sleep, within } from "./lib/wait.mjs";
+import { sleep, until, within } from "./lib/wait.mjs";
 
 const asks = {
   get: lua(`function(client, data)
@@ -222,7 +222,7 @@ test("a connect hook that asks a backend, and a timer that does", async (t) => {
   stranger.send({ id: 1, connect: {} });
   await stranger.expectClose(4001, "who are you");
   assert.equal((await server.call("channels")) !== undefined, true);
-  assert.ok(calls.includes("/timer"));
+  await until(() => calls.includes("/timer"), "the timer to ask");
 });
 
 test("it may not wait in a coroutine that the script made, nor while config.lua loads", async (t) => {
