@@ -3,6 +3,7 @@
  * encoding on the wire. In what is read, a client's id is its name and an epoch is "E". */
 #pragma once
 
+#include "payload.h"
 #include "world.h"
 
 #include "codec/jwt.h"
@@ -120,15 +121,6 @@ static UNUSED void loopback_put(struct loopback *l, const char *commands)
 
 /* --- out -------------------------------------------------------------------------------------- */
 
-static struct str loopback_unframe(const struct frame *f)
-{
-    unsigned short_len = f->bytes[1] & 127;
-    size_t head = short_len < 126 ? 2 : short_len == 126 ? 4 : 10;
-
-    CHECK(f->len >= head);
-    return str_of(f->bytes + head, f->len - head);
-}
-
 static void loopback_add_json(struct buf *out, enum kind kind, struct str message)
 {
     struct arena a = ARENA_INIT;
@@ -182,7 +174,7 @@ static UNUSED const char *loopback_read_raw(struct loopback *l)
     while ((f = outbox_take(&l->transport.outbox)) != NULL) {
         if (l->text.len > 0)
             buf_add_char(&l->text, '\n');
-        loopback_add_json(&l->text, l->transport.kind, loopback_unframe(f));
+        loopback_add_json(&l->text, l->transport.kind, frame_payload(f));
         frame_unref(f);
     }
     buf_add_char(&l->text, '\0');
