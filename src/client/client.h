@@ -248,5 +248,8 @@ void client_maintain(struct client *cl);
 void client_lose_position(struct client *cl, struct subscription *sub);
 /* Sets a new expiry (0: never); tells the client if push. */
 void client_set_expiry(struct client *cl, int64_t expire_at, bool push);
+/* What others see of it has changed: their presence shows it. */
+void client_renew_presence(struct client *cl, const struct subscription *sub);
+void client_set_info(struct client *cl, struct str info);
 /* Seconds from now, at least 1, at most a year. */
 uint32_t client_ttl(int64_t expire_at);

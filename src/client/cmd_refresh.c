@@ -127,7 +127,7 @@ void cmd_refresh(struct client *cl, const struct wire_command *command)
     }
     auth_keep_token(cl, &claims);
     if (claims.info.len > 0)
-        client_set_text(cl, CLIENT_CONN_INFO, claims.info);
+        client_set_info(cl, claims.info);
     if (claims.meta.len > 0)
         client_set_text(cl, CLIENT_META, claims.meta);
     client_set_expiry(cl, expire_at, false);
@@ -221,11 +221,7 @@ void cmd_sub_refresh(struct client *cl, const struct wire_command *command)
     }
     sub->flags = (sub->flags & ~(uint32_t)SUB_RIGHTS) | rights;
     hub_set_extra(sub, expire_at, claims.info);
-    if (sub->flags & SUB_PRESENCE) {
-        struct presence_entry entry = client_entry(cl, sub);
-
-        home_presence_refresh(cl->core, r->channel, &entry);
-    }
+    client_renew_presence(cl, sub);
     if (expire_at > 0) {
         result.expires = true;
         result.ttl = client_ttl(expire_at);

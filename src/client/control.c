@@ -200,7 +200,7 @@ static void order_refresh(struct client *cl, const struct control_order *order)
         return;
     }
     if (order->info.len > 0)
-        client_set_text(cl, CLIENT_CONN_INFO, order->info);
+        client_set_info(cl, order->info);
     client_set_expiry(cl, order->expire_at, true);
 }
 

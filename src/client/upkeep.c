@@ -38,6 +38,21 @@ void client_set_expiry(struct client *cl, int64_t expire_at, bool push)
         client_push(cl, &(struct wire_push){.refresh = &body});
 }
 
+void client_renew_presence(struct client *cl, const struct subscription *sub)
+{
+    struct presence_entry entry = client_entry(cl, sub);
+
+    if (sub->flags & SUB_PRESENCE)
+        home_presence_refresh(cl->core, hub_channel_name(sub), &entry);
+}
+
+void client_set_info(struct client *cl, struct str info)
+{
+    client_set_text(cl, CLIENT_CONN_INFO, info);
+    for (struct subscription *sub = cl->hub.subs; sub; sub = sub->next_of_client)
+        client_renew_presence(cl, sub);
+}
+
 static void end_expired(struct client *cl, const char *cause)
 {
     command_disconnect(
@@ -65,7 +80,7 @@ static void on_refreshed(void *arg, const struct hook_verdict *v)
         else
             client_set_expiry(cl, v->has_expire_at ? v->expire_at : 0, false);
         if (renewed(v) && v->info.len > 0)
-            client_set_text(cl, CLIENT_CONN_INFO, v->info);
+            client_set_info(cl, v->info);
     }
     client_unref(cl);
 }
@@ -228,6 +243,15 @@ struct renewal {
     struct str channel;
 };
 
+static void renew_subscription(struct client *cl, struct subscription *sub,
+                               const struct hook_verdict *v)
+{
+    hub_set_extra(sub, v->has_expire_at ? v->expire_at : 0,
+                  v->info.len > 0 ? v->info : sub->extra->chan_info);
+    if (v->info.len > 0)
+        client_renew_presence(cl, sub);
+}
+
 static void on_sub_refreshed(void *arg, const struct hook_verdict *v)
 {
     struct renewal *r = arg;
@@ -239,8 +263,7 @@ static void on_sub_refreshed(void *arg, const struct hook_verdict *v)
         if (v->outcome == VERDICT_DISCONNECT)
             client_disconnect(cl, v->code, v->message);
         else if (renewed(v))
-            hub_set_extra(sub, v->has_expire_at ? v->expire_at : 0,
-                          v->info.len > 0 ? v->info : sub->extra->chan_info);
+            renew_subscription(cl, sub, v);
         else
             end_subscription(cl, sub);
     }
