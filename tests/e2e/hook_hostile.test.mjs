@@ -71,7 +71,7 @@ test("who waits in a hook delays nobody", async (t) => {
     await during();
     done = true;
     await Promise.all(rounds);
-    assert.ok(times.length > 100, `only ${times.length} round trips`);
+    assert.ok(times.length >= 3 * clients.length, `only ${times.length} round trips`);
     return times.sort((a, b) => a - b)[Math.floor(times.length * 0.99)];
   };
 
@@ -83,6 +83,6 @@ test("who waits in a hook delays nobody", async (t) => {
     const took = performance.now() - begun;
     assert.ok(took > 990 && took < (SLOW ? 20000 : 5000), `24 naps of a second took ${took} ms`); // side by side
   });
-  // Were one of them to block a worker, those on it would wait up to a second.
-  assert.ok(napping < quiet + (SLOW ? 400 : 150), `p99 ${quiet.toFixed(1)} ms, with naps ${napping.toFixed(1)} ms`);
+  // Were one of them to block a worker, those on it would wait a second, and for the next one, too.
+  assert.ok(napping < quiet + 500, `p99 ${quiet.toFixed(1)} ms, with naps ${napping.toFixed(1)} ms`);
 });
