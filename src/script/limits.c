@@ -32,8 +32,16 @@ static void on_hook(lua_State *L, lua_Debug *ar)
         lua_sethook(L, NULL, 0, 0);
 }
 
-/* What runs on this thread, innermost; read by a signal handler. */
+/* What runs on this thread, innermost; read by a signal handler, so what it points to must have been
+ * written before it is: the compiler may not know better. */
 static __thread struct run *volatile running;
+
+static void set_running(struct run *run)
+{
+    __asm__ volatile("" ::: "memory");
+    running = run;
+    __asm__ volatile("" ::: "memory");
+}
 
 /* Has the clock looked at before the next instruction: setting a hook is the one thing that Lua
  * allows a signal handler. A hook that is always set would cost as much as the instructions. */
@@ -132,13 +140,13 @@ void limits_begin(struct script *s, struct run *run, lua_State *L, struct corout
                         .budget_ns = budget_ns};
     s->run = run;
     s->limited = true;
-    running = run;
+    set_running(run);
 }
 
 void limits_ended(struct script *s, struct run *run, int status)
 {
     CHECK(s->run == run);
-    running = run->interrupted;
+    set_running(run->interrupted);
     s->run = run->outer;
     s->limited = false; /* what C does with the result is not the script's memory */
     if (status == LUA_ERRMEM && !run->over && is_late(run))
