@@ -447,6 +447,14 @@ static void at_go(struct worker *w, struct mail *mail)
     mem_free(mail);
 }
 
+/* The witnesses go last, while every home is still there to hear of it. */
+static void at_farewell(struct worker *w, struct mail *mail)
+{
+    for (size_t i = 0; i < CHANNELS && w->index == 0; i++)
+        leave(&members[0].witnesses[i]);
+    mem_free(mail);
+}
+
 static void at_settle(struct worker *w, struct mail *mail)
 {
     atomic_fetch_add(&settled, 1);
@@ -464,10 +472,8 @@ static void at_close(struct worker *w, struct mail *mail)
 {
     struct member *m = &members[w->index];
 
-    for (size_t i = 0; i < CHANNELS && m == members; i++) {
-        leave(&m->witnesses[i]);
+    for (size_t i = 0; i < CHANNELS && m == members; i++)
         end_subscriber(&m->witnesses[i]);
-    }
     for (size_t i = 0; i < SUBSCRIBERS; i++)
         end_subscriber(&m->subscribers[i]);
     mem_free(mail);
@@ -559,7 +565,9 @@ static void run_on(unsigned workers)
         assert_int_equal(worker_start(members[i].worker, start, &members[i]), OK);
     post_all(at_go);
     wait_for(&finished, workers);
-    for (unsigned round = 1; round <= 3; round++) { /* what is still on its way between them */
+    for (unsigned round = 1; round <= 6; round++) { /* what is still on its way between them */
+        if (round == 4)
+            post_all(at_farewell);
         post_all(at_settle);
         wait_for(&settled, round * workers);
     }
