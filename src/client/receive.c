@@ -121,10 +121,23 @@ static void run_message(struct client *cl, struct str rest, bool whole)
         inbox_add(cl, rest, true);
 }
 
+/* Nothing but a pong. It does not wait behind commands that wait: the client is there, and may not
+ * be closed for want of pongs because its hook takes long. */
+static bool is_pong(const struct client *cl, struct str message)
+{
+    if (kind_wire(cl->hub.kind) == WIRE_JSON)
+        return str_eq(message, STR("{}"));
+    return message.len == 1 && message.ptr[0] == '\0';
+}
+
 void client_receive(struct client *cl, struct str message)
 {
     if (client_is_closing(cl))
         return;
+    if (is_full(cl) && client_awaits_pong(cl) && is_pong(cl, message)) {
+        client_pong(cl);
+        return;
+    }
     if (is_full(cl) || cl->running) {
         inbox_add(cl, message, false);
         return;

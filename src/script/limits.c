@@ -151,6 +151,10 @@ void limits_ended(struct script *s, struct run *run, int status)
     s->limited = false; /* what C does with the result is not the script's memory */
     if (status == LUA_ERRMEM && !run->over && is_late(run))
         is_over(s, run); /* it got nothing more because of that */
+    /* What Lua's string functions had built hangs on finalizers. A collection in an emergency runs
+     * none, and one in time would not come: the collector does not count that memory. */
+    if (status == LUA_ERRMEM)
+        s->collect = true;
 }
 
 /* What ran inside has ended; out of time there is out of time here as well. */

@@ -55,6 +55,7 @@ struct script {
     int tool_ref;    /* the tool's table; LUA_NOREF in the server */
     bool limited;    /* the memory limit counts: only where Lua catches the error */
     bool loading;    /* the chunk runs; nothing may wait */
+    bool collect;    /* memory ran out: see limits_ended */
     bool closing;
     bool cancelled; /* the server stops: nothing sleeps any more */
     size_t bytes, bytes_max;

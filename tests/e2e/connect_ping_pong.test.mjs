@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { lua } from "./lib/lua.mjs";
 import { startServer } from "./lib/server.mjs";
 import { sleep, until } from "./lib/wait.mjs";
 
@@ -80,4 +81,21 @@ test("pings switched off", async (t) => {
   assert.equal(client.connected.ping, undefined);
   assert.equal(client.connected.pong, undefined);
   await client.assertAlive();
+});
+
+test("a hook that takes longer than a ping waits for its answer costs nobody the connection", async (t) => {
+  const server = await startServer(t, {
+    config: {
+      client: { ping_interval: "1s", pong_timeout: "500ms" },
+      rpc: { slow: lua("function() perigee.sleep(3) return { done = true } end") },
+    },
+  });
+  const sdk = server.sdk({ protobuf: true });
+  sdk.connect();
+  await sdk.whenConnected();
+  const slow = sdk.rpc("slow", Buffer.from("{}"));
+  const client = await server.connect("1");
+  assert.deepEqual((await client.call("rpc", { method: "slow", data: {} })).data, { done: true });
+  assert.ok(client.pings >= 2, `${client.pings} pings`);
+  await slow;
 });

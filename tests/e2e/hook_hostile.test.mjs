@@ -86,3 +86,22 @@ test("who waits in a hook delays nobody", async (t) => {
   // Were one of them to block a worker, those on it would wait a second, and for the next one, too.
   assert.ok(napping < quiet + 500, `p99 ${quiet.toFixed(1)} ms, with naps ${napping.toFixed(1)} ms`);
 });
+
+test("memory that ran out is there again for the next call", async (t) => {
+  const server = await startServer(t, {
+    config: {
+      workers: 1,
+      prometheus: { enabled: true },
+      lua: { memory_limit: "16M", timeout: "2s" },
+      rpc: {
+        bomb: lua("function() return (('x'):rep(1000):gsub('.', ('y'):rep(100000))) end"),
+        fill: lua("function() local t = {} for i = 1, 50000 do t[i] = { i } end return #t end"),
+      },
+    },
+  });
+  const client = await server.connect("ann");
+  for (let n = 0; n < 5; n++) {
+    await client.refused("rpc", { method: "bomb" }, 100);
+    assert.equal((await client.call("rpc", { method: "fill" })).data, 50000);
+  }
+});
