@@ -32,8 +32,8 @@ static void on_hook(lua_State *L, lua_Debug *ar)
         lua_sethook(L, NULL, 0, 0);
 }
 
-/* What runs on this thread, innermost; read by a signal handler, so what it points to must have been
- * written before it is: the compiler may not know better. */
+/* What runs on this thread, innermost; read by a signal handler, so what it points to must have
+ * been written before it is: the compiler may not know better. */
 static __thread struct run *volatile running;
 
 static void set_running(struct run *run)
