@@ -4,12 +4,12 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { lua } from "./lib/lua.mjs";
-import { WORKERS, startServer } from "./lib/server.mjs";
+import { startServer } from "./lib/server.mjs";
 import { Session } from "./lib/session.mjs";
 import { userToken } from "./lib/token.mjs";
 import { PATIENCE_MS, SLOW, sleep, until } from "./lib/wait.mjs";
 
-const SESSIONS = SLOW ? 2000 : WORKERS === 1 ? 5000 : 20000;
+const SESSIONS = SLOW ? 2000 : 20000;
 const AT_ONCE = 250;
 const CHANNELS = 120;
 const DELAY_MS = 250;

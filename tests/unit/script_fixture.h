@@ -42,7 +42,11 @@ static struct settings *fixture_settings(const char *config)
     settings_add_namespace(s, 1, STR("chat"));
     s->source = str_dup(str_from(config));
     s->path = str_dup(STR("config.lua"));
+#ifdef __SANITIZE_THREAD__
+    s->lua_timeout_ms = 1000; /* it is that much slower */
+#else
     s->lua_timeout_ms = 50;
+#endif
     s->lua_memory_limit = 64 << 20;
     return s;
 }
