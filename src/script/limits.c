@@ -8,6 +8,41 @@
 #define TICK_NS 4000000        /* processor time between two looks at the clock, at most */
 #define COUNT_STEP 10000       /* instructions between them, where there is no tick */
 #define LATE_BYTES_MAX 0x10000 /* who is late gets no more at once */
+#define COLLECT_STEP 0x4000    /* bytes that a state grows by between two steps of the collector */
+
+/* --- collection -------------------------------------------------------------------------------
+ *
+ * The collector calls finalizers on the stack of whoever happens to run. Deep in C calls, at the
+ * end of its stack or of its memory such a call fails, and what it should have freed is lost. So
+ * the collector never starts by itself: its steps are made here, without limits and on the main
+ * stack, which no function of the script uses once config.lua is loaded. Only when memory is used
+ * up Lua collects on its own, and then it leaves the finalizers for later. */
+
+/* How much a state may grow by between two collections: as much again, and half of what is left. */
+static size_t growth(const struct script *s)
+{
+    size_t left = s->bytes_max > s->bytes ? s->bytes_max - s->bytes : 0;
+
+    return MAX(MIN(s->bytes, left / 2), COLLECT_STEP);
+}
+
+static void collect(struct script *s)
+{
+    bool limited = s->limited, done = s->collect;
+
+    if (!s->collect && s->bytes < s->collect_at)
+        return;
+    s->limited = false;
+    if (s->collect)
+        lua_gc(s->L, LUA_GCCOLLECT);
+    else
+        for (size_t due = s->bytes - s->collect_at + 1; !done && due > 0;
+             due -= MIN(due, COLLECT_STEP))
+            done = lua_gc(s->L, LUA_GCSTEP, 0);
+    s->collect = false;
+    s->collect_at = s->bytes + (done ? growth(s) : COLLECT_STEP);
+    s->limited = limited;
+}
 
 /* --- time ------------------------------------------------------------------------------------- */
 
@@ -27,9 +62,11 @@ static void on_hook(lua_State *L, lua_Debug *ar)
 
     (void)ar;
     script_check_time(L);
-    if (s->tick.is_on &&
-        !(s->run && s->run->over)) /* until the next tick Lua runs without a hook */
+    if (s->run && s->run->over)
+        return;
+    if (s->tick.is_on) /* until the next tick Lua runs without a hook */
         lua_sethook(L, NULL, 0, 0);
+    collect(s);
 }
 
 /* What runs on this thread, innermost; read by a signal handler, so what it points to must have
@@ -112,8 +149,10 @@ void *limits_allocate(void *ud, void *ptr, size_t old_size, size_t new_size)
         s->bytes -= old_size;
         return NULL;
     }
-    if (new_size > old_size && !may_have(s, new_size, new_size - old_size))
+    if (new_size > old_size && !may_have(s, new_size, new_size - old_size)) {
+        s->collect = true; /* what Lua's string functions had built hangs on finalizers */
         return NULL;
+    }
     ptr = mem_realloc(ptr, new_size);
     s->bytes += new_size - old_size;
     return ptr;
@@ -125,6 +164,7 @@ void limits_open(struct script *s)
 {
     uint64_t interval = MIN(s->budget_ns / 4 + 1, (uint64_t)TICK_NS);
 
+    lua_gc(s->L, LUA_GCSTOP);
     if (!tick_start(&s->tick, interval, on_tick))
         lua_sethook(s->L, on_hook, LUA_MASKCOUNT, COUNT_STEP);
 }
@@ -132,6 +172,8 @@ void limits_open(struct script *s)
 void limits_begin(struct script *s, struct run *run, lua_State *L, struct coroutine *co,
                   uint64_t budget_ns)
 {
+    if (!s->run)
+        collect(s);
     *run = (struct run){.L = L,
                         .inner = L,
                         .co = co,
@@ -151,10 +193,6 @@ void limits_ended(struct script *s, struct run *run, int status)
     s->limited = false; /* what C does with the result is not the script's memory */
     if (status == LUA_ERRMEM && !run->over && is_late(run))
         is_over(s, run); /* it got nothing more because of that */
-    /* What Lua's string functions had built hangs on finalizers. A collection in an emergency runs
-     * none, and one in time would not come: the collector does not count that memory. */
-    if (status == LUA_ERRMEM)
-        s->collect = true;
 }
 
 /* What ran inside has ended; out of time there is out of time here as well. */

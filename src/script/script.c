@@ -99,10 +99,6 @@ lua_State *script_begin(struct script *s)
     struct coroutine *co = s->free;
 
     s->limited = false;
-    if (s->collect) {
-        s->collect = false;
-        lua_gc(s->L, LUA_GCCOLLECT);
-    }
     if (co) {
         s->free = co->next_free;
         s->free_count--;
@@ -413,7 +409,7 @@ static void script_free(struct script *s)
     hooks_unload(s);
     buf_deinit(&s->encoded);
     settings_unref(s->settings);
-    DCHECK(s->bytes == 0);
+    CHECK(s->bytes == 0);
     mem_free(s);
 }
 

@@ -55,10 +55,11 @@ struct script {
     int tool_ref;    /* the tool's table; LUA_NOREF in the server */
     bool limited;    /* the memory limit counts: only where Lua catches the error */
     bool loading;    /* the chunk runs; nothing may wait */
-    bool collect;    /* memory ran out: see limits_ended */
+    bool collect;    /* memory was refused: collect all of it once that is safe */
     bool closing;
     bool cancelled; /* the server stops: nothing sleeps any more */
     size_t bytes, bytes_max;
+    size_t collect_at; /* bytes from which on the collector is to go on */
     uint64_t budget_ns;
     struct tick tick; /* when to look at the clock */
 

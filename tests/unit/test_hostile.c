@@ -116,6 +116,33 @@ static void one_state_survives_them_all(void **state)
     buf_deinit(&all);
 }
 
+/* A coroutine that fails inside gsub leaves its buffer to a finalizer, here at every depth of C
+ * calls up to the last. */
+static void finalizers_run_where_they_cannot_fail(void **state)
+{
+    struct script *s = with_body(
+        "local big, n = ('x'):rep(5000), 0 "
+        "local function second_fails() n = n + 1 return n % 2 == 0 and error 'x' or big end "
+        "local function fail() return (('xx'):gsub('x', second_fails)) end "
+        "local function deeper() "
+        "  for i = 1, 50 do coroutine.resume(coroutine.create(fail)) end"
+        "  return (('x'):gsub('x', deeper)) "
+        "end "
+        "deeper()");
+    size_t begun, ended;
+
+    for (int i = 0; i < 20; i++) {
+        fixture_call(s, "bad");
+        fixture_call(s, "good");
+        if (i == 0)
+            begun = script_stats(s).bytes;
+    }
+    ended = script_stats(s).bytes;
+    if (ended > 2 * begun + (1 << 20))
+        fail_msg("%zu bytes after the first call, %zu after the last", begun, ended);
+    script_close(s); /* checks that nothing is left */
+}
+
 /* Where the system has no timer to give, instructions are counted. */
 static void without_a_tick_endless_scripts_end_as_well(void **state)
 {
@@ -142,6 +169,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_ends_alone),
         cmocka_unit_test(one_state_survives_them_all),
+        cmocka_unit_test(finalizers_run_where_they_cannot_fail),
         cmocka_unit_test(without_a_tick_endless_scripts_end_as_well),
     };
 
