@@ -16,26 +16,26 @@ static const char *const data_formats[] = {
     [CHANNEL_PUBLICATION_DATA_FORMAT_BINARY] = "binary",
 };
 
-/* Registry keys: the tables of options by row, for as long as somebody has one. */
-static const char options_key;
+/* Registry keys: the tables of options, for as long as somebody has one; the metatable of rows. */
+static const char options_key, row_key;
 
 static int row_gc(lua_State *L)
 {
-    const struct ns **row = lua_touserdata(L, 1);
+    struct bind_row *row = lua_touserdata(L, 1);
 
-    ns_unref(*row);
-    *row = NULL;
+    row->kind = NULL;
+    ns_unref(row->ns);
     return 0;
 }
 
-/* What stands in [1] of a table of options: the row, held. */
 static void push_row(lua_State *L, const struct ns *ns)
 {
-    const struct ns **row = lua_newuserdatauv(L, sizeof *row, 0);
+    struct bind_row *row = lua_newuserdatauv(L, sizeof *row, 0);
 
-    *row = NULL;
-    luaL_setmetatable(L, BIND_ROW_NAME);
-    *row = ns_ref(ns);
+    *row = (struct bind_row){0};
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &row_key);
+    lua_setmetatable(L, -2);
+    *row = (struct bind_row){&bind_row_kind, ns_ref(ns)};
 }
 
 /* A channel's options as Lua sees them: flags and numbers by name (durations in milliseconds), and
@@ -66,18 +66,26 @@ static void push_options(lua_State *L, const struct ns *ns)
     lua_setfield(L, -2, "publication_data_format");
 }
 
+/* In the table of all: configured rows, which are few, by number, computed ones by address. */
+static int get_made(lua_State *L, int index, const struct ns *ns)
+{
+    return ns->computed ? lua_rawgetp(L, index, ns) : lua_rawgeti(L, index, ns->index + 1);
+}
+
 /* Pushes the one table of a row. */
 static void push_shared(lua_State *L, const struct ns *ns)
 {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &options_key);
-    if (lua_rawgetp(L, -1, ns) != LUA_TTABLE) {
+    if (get_made(L, -1, ns) != LUA_TTABLE) {
         lua_pop(L, 1);
         push_options(L, ns);
         lua_pushvalue(L, -1);
-        lua_rawsetp(L, -3, ns);
-        if (!ns->computed) { /* there are few, and they are always wanted again */
+        if (ns->computed) {
+            lua_rawsetp(L, -3, ns);
+        } else {
+            lua_rawseti(L, -3, ns->index + 1);
             lua_pushvalue(L, -1);
-            luaL_ref(L, LUA_REGISTRYINDEX);
+            luaL_ref(L, LUA_REGISTRYINDEX); /* always wanted again */
         }
     }
     lua_remove(L, -2);
@@ -120,7 +128,7 @@ static int core_options(lua_State *L)
     struct script_wait *wait;
 
     /* nearly always it has been made, and stands in the table of all */
-    if (err == OK && lua_rawgetp(L, lua_upvalueindex(1), parts.ns) == LUA_TTABLE)
+    if (err == OK && get_made(L, lua_upvalueindex(1), parts.ns) == LUA_TTABLE)
         return 1;
     if (err != ERR_BUSY)
         return push_answer(L, err, &parts, &refused);
@@ -169,10 +177,10 @@ void bind_core_push(lua_State *L)
         {NULL, NULL},
     };
 
-    luaL_newmetatable(L, BIND_ROW_NAME);
+    lua_createtable(L, 0, 1);
     lua_pushcfunction(L, row_gc);
     lua_setfield(L, -2, "__gc");
-    lua_pop(L, 1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &row_key);
     lua_newtable(L); /* a table goes before its row does, so a row that is new finds none */
     lua_createtable(L, 0, 1);
     lua_pushliteral(L, "v");

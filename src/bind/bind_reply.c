@@ -14,16 +14,19 @@ struct str bind_to_str(lua_State *L, int index)
     return str_of(text, len);
 }
 
+const char bind_row_kind;
+
 const struct ns *bind_to_ns(lua_State *L, int index)
 {
-    const struct ns **row;
+    const struct bind_row *row;
 
     luaL_checktype(L, index, LUA_TTABLE);
     lua_rawgeti(L, index, 1);
-    row = luaL_testudata(L, -1, BIND_ROW_NAME);
-    luaL_argcheck(L, row && *row, index, "not the options of a channel");
+    row = lua_touserdata(L, -1);
+    luaL_argcheck(L, row && lua_rawlen(L, -1) == sizeof *row && row->kind == &bind_row_kind, index,
+                  "not the options of a channel");
     lua_pop(L, 1);
-    return *row;
+    return row->ns;
 }
 
 struct core *bind_core(lua_State *L)

@@ -9,12 +9,17 @@
 #include "core/settings.h"
 #include "script/script.h"
 
-#define BIND_ROW_NAME "perigee.row"
 #define BIND_RESULT_MAX (256u << 20) /* of one list; what Lua may hold is limited on its own */
 
 /* The string at index, empty when there is none; borrowed from the stack. */
 struct str bind_to_str(lua_State *L, int index);
-/* The row of an options table that core.options made; the table holds it. Raises. */
+/* What stands in [1] of the options table that core.options makes for a row: the row, held. */
+struct bind_row {
+    const void *kind; /* bind_row_kind: this userdata is no other */
+    const struct ns *ns;
+};
+extern const char bind_row_kind;
+/* The row of an options table; the table holds it. Raises. */
 const struct ns *bind_to_ns(lua_State *L, int index);
 struct core *bind_core(lua_State *L);
 

@@ -66,10 +66,8 @@ static enum step broken_line(struct walk *w, char *line)
     return STEP_BROKEN;
 }
 
-static inline bool is_target_char(char c)
-{
-    return (unsigned char)(c - '!') <= '~' - '!' && c != '#';
-}
+/* What may stand in a target: every visible character but '#'. */
+static const bool target_chars[256] = {['!' ... '"'] = true, ['$' ... '~'] = true};
 
 /* Notes target and version and yields the method. */
 static enum step read_line(struct walk *w, struct http_request *req, struct str *method)
@@ -84,7 +82,7 @@ static enum step read_line(struct walk *w, struct http_request *req, struct str 
         return broken_line(w, line);
     *method = str_of(line, (size_t)(at - line));
     target = at + 1;
-    for (at = target; at < end && is_target_char(*at);)
+    for (at = target; at < end && target_chars[(unsigned char)*at];)
         at++;
     req->target = str_of(target, (size_t)(at - target));
     if ((size_t)(end - at) < sizeof version - 1 || memcmp(at, version, 8) != 0 ||
