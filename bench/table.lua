@@ -7,6 +7,7 @@ local results = require "results"
 --- Columns: title, path in the result line, factor, digits, and how it is compared: true (the ratio
 --- is shown, too), "more" (only the difference), "share" (only the inverse of the ratio).
 local cpu_delivery = { "CPU µs/delivery", "results.cpu_us_per_delivery", 1, "%.3f", true }
+local cpu_publish = { "CPU µs/publish", "results.cpu_us_per_publish", 1, "%.3f", true }
 local fanout = {
   cpu_delivery,
   { "p50 ms", "results.delivery_us.p50", 1e-3, "%.2f" },
@@ -25,7 +26,7 @@ local idle = {
 }
 local publish = {
   { "publishes/s", "results.publishes_per_s", 1, "%.0f", true },
-  { "CPU µs/publish", "results.cpu_us_per_publish", 1, "%.3f", true },
+  cpu_publish,
   { "answer p50 ms", "results.answer_us.p50", 1e-3, "%.3f" },
   { "answer p99 ms", "results.answer_us.p99", 1e-3, "%.3f" },
 }
@@ -58,7 +59,8 @@ local columns = {
   fanout = fanout,
   fanout16 = fanout,
   fanout10k = fanout,
-  batch = { cpu_delivery, fanout[3], fanout[5], fanout[8] },
+  batch = { cpu_delivery, cpu_publish, fanout[3], fanout[5], fanout[8] },
+  batch0 = { cpu_publish, publish[1] },
   idle = idle,
   idle10k = idle,
   idlemax = idle,

@@ -281,37 +281,46 @@ static void abandon(struct script *s, lua_State *co)
     script_run(s, co, 0, "api", NULL, NULL);
 }
 
-enum err api_start(struct api *api, const struct api_target *target, struct str params,
-                   api_done_fn *fn, void *arg)
+/* Pushes the command's function and its arguments: given, or else those in the text params. */
+static enum err push_command(struct api_call *call, lua_State *co, const struct api_target *target,
+                             struct str params, const struct api_given *given)
+{
+    const struct api_command *command;
+
+    if (target->which == API_CUSTOM)
+        return api_push_custom(call->api->core->script, co, target->name,
+                               given ? given->values[0] : params);
+    command = api_command(co, target->which);
+    lua_rawgeti(co, LUA_REGISTRYINDEX, command->run);
+    if (!given)
+        return api_decode(&command->params, params, &call->args, co);
+    api_push_given(&command->params, given, &call->args, co);
+    return OK;
+}
+
+static enum err start(struct api *api, const struct api_target *target, struct str params,
+                      const struct api_given *given, api_done_fn *fn, void *arg)
 {
     struct script *s = api->core->script;
     struct api_call *call = call_new(api);
-    const char *what = "api command of config.lua";
     lua_State *co = script_begin(s);
     bool done = false;
-    enum err err;
 
     call->which = target->which;
     call->fn = fn;
     call->arg = arg;
     call->done = &done;
     lua_checkstack(co, 2 * API_FIELDS_MAX);
-    if (target->which == API_CUSTOM) {
-        err = api_push_custom(s, co, target->name, params);
-    } else {
-        const struct api_command *command = api_command(co, target->which);
-
-        what = command->what;
-        lua_rawgeti(co, LUA_REGISTRYINDEX, command->run);
-        err = api_decode_text(&command->params, params, &call->args, co);
-    }
-    if (err != OK) {
+    if (push_command(call, co, target, params, given) != OK) {
         abandon(s, co);
         call_free(call);
         return ERR_SYNTAX;
     }
     api->counts.calls[target->which]++;
-    script_run(s, co, lua_gettop(co) - 1, what, on_done, call);
+    script_run(s, co, lua_gettop(co) - 1,
+               target->which == API_CUSTOM ? "api command of config.lua"
+                                           : api_command(co, target->which)->what,
+               on_done, call);
     if (!done) { /* it waits, and params may go: its raw arguments have been taken by then */
         call->done = NULL;
         for (size_t i = 0; i < call->args.raw_count; i++)
@@ -320,18 +329,29 @@ enum err api_start(struct api *api, const struct api_target *target, struct str 
     return OK;
 }
 
-bool api_params_fit(struct api *api, const struct api_target *target, struct str params)
+enum err api_start(struct api *api, const struct api_target *target, struct str params,
+                   api_done_fn *fn, void *arg)
 {
-    struct api_call *call;
-    bool fit;
+    return start(api, target, params, NULL, fn, arg);
+}
 
-    if (target->which == API_CUSTOM)
-        return json_valid(params);
-    call = call_new(api);
-    fit = api_decode_text(&api_command(script_state(api->core->script), target->which)->params,
-                          params, &call->args, NULL) == OK;
-    call_free(call);
-    return fit;
+enum err api_take_params(struct api *api, const struct api_target *target, struct str *rest,
+                         struct arena *a, struct api_given *out)
+{
+    const struct api_command *command;
+
+    if (target->which == API_CUSTOM) {
+        *out = (struct api_given){1, arena_alloc(a, sizeof *out->values)};
+        return json_skip(rest, out->values) == OK ? OK : ERR_SYNTAX;
+    }
+    command = api_command(script_state(api->core->script), target->which);
+    return api_take(&command->params, rest, a, out);
+}
+
+enum err api_start_given(struct api *api, const struct api_target *target,
+                         const struct api_given *given, api_done_fn *fn, void *arg)
+{
+    return start(api, target, STR_NONE, given, fn, arg);
 }
 
 const struct api_counts *api_counts(const struct api *api)

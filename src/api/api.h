@@ -97,8 +97,12 @@ bool api_exists(struct core *core, const struct api_target *target);
  * takes; fn is not called. Else fn is called once, maybe inside. The command must exist. */
 enum err api_start(struct api *api, const struct api_target *target, struct str params,
                    api_done_fn *fn, void *arg) NODISCARD;
-/* Would api_start take params? */
-bool api_params_fit(struct api *api, const struct api_target *target, struct str params);
+/* For later: takes a command's params from the front of rest. ERR_SYNTAX: api_start would not have
+ * them. What given points to lies in a and in the text. */
+enum err api_take_params(struct api *api, const struct api_target *target, struct str *rest,
+                         struct arena *a, struct api_given *out) NODISCARD;
+enum err api_start_given(struct api *api, const struct api_target *target,
+                         const struct api_given *given, api_done_fn *fn, void *arg) NODISCARD;
 
 /* ---- words ---- */
 

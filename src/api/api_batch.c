@@ -20,7 +20,7 @@ struct batch;
 struct slot {
     struct batch *batch;
     struct api_target target;
-    struct str params;
+    struct api_given params;
     uint32_t refused; /* error code, known before it runs */
     uint64_t id;      /* of the old endpoint */
     size_t at, len;   /* its reply in batch.replies */
@@ -106,12 +106,13 @@ static void batch_end(struct batch *b)
 static unsigned home_of_publish(struct batch *b, const struct slot *slot)
 {
     struct core *core = b->api->core;
-    struct str value, channel = STR_NONE;
+    struct str channel, value;
 
     if (core->node->worker_count == 1)
         return 0;
-    if (json_get(slot->params, STR("channel"), &b->arena, &value) != OK ||
-        json_string(value, &b->arena, &channel) != OK)
+    value = api_given_value(&api_command(script_state(core->script), API_publish)->params,
+                            &slot->params, STR("channel"));
+    if (json_string(value, &b->arena, &channel) != OK)
         return 0; /* it will be refused */
     return home_of(core, map_hash(channel))->index;
 }
@@ -148,7 +149,7 @@ static void start(struct slot *slot)
         b->home = home_of_publish(b, slot);
     b->running++;
     if (refused.code == 0) {
-        if (api_start(b->api, &slot->target, slot->params, on_slot_done, slot) == OK)
+        if (api_start_given(b->api, &slot->target, &slot->params, on_slot_done, slot) == OK)
             return;
         refused.code = API_BAD_REQUEST;
     }
@@ -197,17 +198,17 @@ static struct slot *add_slot(struct batch *b)
 
 /* One member of a batch element; of several commands the first in the order of the table counts,
  * and one of config.lua only when there is none of those. */
-static void choose(struct batch *b, struct slot *slot, struct str name, struct str params)
+static enum err read_member(struct batch *b, struct slot *slot, struct str name, struct str *rest)
 {
     struct api_target target = {api_find(name), name};
+    struct str skipped;
 
-    if (json_is_null(params) || target.which > slot->target.which)
-        return;
-    if (target.which == API_CUSTOM && !api_exists(b->api->core, &target))
-        return;
+    if (json_peek(rest) == JSON_NULL || target.which > slot->target.which ||
+        (target.which == API_CUSTOM && !api_exists(b->api->core, &target)))
+        return json_skip(rest, &skipped);
     slot->target = target;
-    slot->params = params;
     slot->refused = 0;
+    return api_take_params(b->api, &target, rest, &b->arena, &slot->params);
 }
 
 static enum err read_element(struct batch *b, struct str *rest)
@@ -225,15 +226,10 @@ static enum err read_element(struct batch *b, struct str *rest)
     }
     slot->refused = API_NOT_FOUND;
     while ((err = json_member(rest, &started, &b->arena, &key)) == OK) {
-        if (json_skip(rest, &value) != OK)
+        if (read_member(b, slot, key, rest) != OK)
             return ERR_SYNTAX;
-        choose(b, slot, key, value);
     }
-    if (err != ERR_NOT_FOUND)
-        return ERR_SYNTAX;
-    if (slot->refused == 0 && !api_params_fit(b->api, &slot->target, slot->params))
-        return ERR_SYNTAX;
-    return OK;
+    return err == ERR_NOT_FOUND ? OK : ERR_SYNTAX;
 }
 
 static enum err read_commands(struct batch *b, struct str *rest)
@@ -322,7 +318,7 @@ static enum err read_call(struct batch *b, struct str object)
 {
     struct json_iter it = json_iter(object);
     struct slot *slot = add_slot(b);
-    struct str key, value;
+    struct str key, value, params = STR_NONE;
     enum err err;
 
     if (!slot)
@@ -337,16 +333,16 @@ static enum err read_call(struct batch *b, struct str object)
             err = json_type(value) == JSON_STRING ? find_by_name(b, slot, value)
                                                   : find_by_number(slot, value);
         else if (str_eq(key, STR("params")))
-            slot->params = value;
+            params = value;
         if (err != OK)
             return err;
     }
     if (err != ERR_NOT_FOUND)
         return ERR_SYNTAX;
-    if (!slot->params.ptr && slot->target.which == API_info)
-        slot->params = STR("{}");
-    if (slot->refused == 0 &&
-        (!slot->params.ptr || !api_params_fit(b->api, &slot->target, slot->params)))
+    if (!params.ptr && slot->target.which == API_info)
+        params = STR("{}");
+    if (slot->refused == 0 && (!params.ptr || api_take_params(b->api, &slot->target, &params,
+                                                              &b->arena, &slot->params) != OK))
         slot->refused = API_BAD_REQUEST;
     return OK;
 }

@@ -386,43 +386,84 @@ static enum err push_field(const struct api_field *field, struct str value, stru
     return ERR_SYNTAX;
 }
 
-enum err api_decode(const struct api_spec *spec, struct str *rest, struct api_args *args,
+static enum err collect_or_null(const struct api_spec *spec, struct str *rest, struct arena *a,
+                                struct collected *out)
+{
+    struct str null;
+
+    out->present = 0;
+    return json_peek(rest) == JSON_NULL ? json_skip(rest, &null) : collect(spec, rest, a, out);
+}
+
+/* L NULL: only checks. */
+static enum err push_all(const struct api_spec *spec, const struct collected *c,
+                         struct api_args *args, lua_State *L)
+{
+    int top = L ? lua_gettop(L) : 0;
+    enum err err = OK;
+
+    for (size_t i = 0; err == OK && i < spec->positional; i++)
+        err = push_collected(L, spec, i, c, args);
+    if (err == OK && spec->count > spec->positional)
+        err = push_more(L, spec, c, args);
+    if (err != OK && L)
+        lua_settop(L, top);
+    return err;
+}
+
+enum err api_decode(const struct api_spec *spec, struct str text, struct api_args *args,
                     lua_State *L)
 {
     struct collected c;
-    struct str null;
-    int top = L ? lua_gettop(L) : 0;
-    enum err err;
-
-    c.present = 0;
-    if (json_peek(rest) == JSON_NULL)
-        err = json_skip(rest, &null);
-    else
-        err = collect(spec, rest, &args->arena, &c);
-    for (size_t i = 0; err == OK && i < spec->positional; i++)
-        err = push_collected(L, spec, i, &c, args);
-    if (err == OK && spec->count > spec->positional)
-        err = push_more(L, spec, &c, args);
-    if (err == OK)
-        return OK;
-    if (L)
-        lua_settop(L, top);
-    return ERR_SYNTAX;
-}
-
-enum err api_decode_text(const struct api_spec *spec, struct str text, struct api_args *args,
-                         lua_State *L)
-{
-    int top = L ? lua_gettop(L) : 0;
     struct str behind;
 
-    if (api_decode(spec, &text, args, L) == OK) {
-        if (json_skip(&text, &behind) == ERR_NOT_FOUND)
-            return OK;
-        if (L)
-            lua_settop(L, top);
-    }
-    return ERR_SYNTAX;
+    if (collect_or_null(spec, &text, &args->arena, &c) != OK ||
+        json_skip(&text, &behind) != ERR_NOT_FOUND)
+        return ERR_SYNTAX;
+    return push_all(spec, &c, args, L);
+}
+
+/* ---- checked now, run later ---- */
+
+enum err api_take(const struct api_spec *spec, struct str *rest, struct arena *a,
+                  struct api_given *out)
+{
+    struct api_args args = {.arena = *a};
+    struct collected c;
+    size_t count = 0;
+    enum err err = collect_or_null(spec, rest, &args.arena, &c);
+
+    if (err == OK)
+        err = push_all(spec, &c, &args, NULL);
+    *a = args.arena;
+    if (err != OK)
+        return err;
+    *out = (struct api_given){
+        c.present, arena_alloc(a, (size_t)__builtin_popcount(c.present) * sizeof(struct str))};
+    for (uint32_t left = c.present; left != 0; left &= left - 1)
+        out->values[count++] = c.values[__builtin_ctz(left)];
+    return OK;
+}
+
+void api_push_given(const struct api_spec *spec, const struct api_given *given,
+                    struct api_args *args, lua_State *L)
+{
+    struct collected c = {.present = given->present};
+    size_t count = 0;
+
+    for (uint32_t left = c.present; left != 0; left &= left - 1)
+        c.values[__builtin_ctz(left)] = given->values[count++];
+    CHECK(push_all(spec, &c, args, L) == OK);
+}
+
+struct str api_given_value(const struct api_spec *spec, const struct api_given *given,
+                           struct str name)
+{
+    const struct api_field *field = find(spec, name);
+    uint32_t bit = field ? 1u << (field - spec->fields) : 0;
+
+    return given->present & bit ? given->values[__builtin_popcount(given->present & (bit - 1))]
+                                : STR_NONE;
 }
 
 /* ---- stack → JSON ---- */

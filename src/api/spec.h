@@ -72,13 +72,26 @@ void api_args_reset(struct api_args *args);
 void api_spec_load(lua_State *L, int index, struct api_spec *out);
 void api_spec_deinit(struct api_spec *spec);
 
-/* Takes an object (or null) from the front of rest and pushes its arguments. ERR_SYNTAX: not
- * JSON, or a field of the wrong type; nothing is pushed then. L NULL: only checks. */
-enum err api_decode(const struct api_spec *spec, struct str *rest, struct api_args *args,
+/* Takes a text that holds one object (or null) and pushes its arguments. ERR_SYNTAX: it does not,
+ * or a field is of the wrong type; nothing is pushed then. */
+enum err api_decode(const struct api_spec *spec, struct str text, struct api_args *args,
                     lua_State *L) NODISCARD;
-/* The same for a text that holds nothing else. */
-enum err api_decode_text(const struct api_spec *spec, struct str text, struct api_args *args,
-                         lua_State *L) NODISCARD;
+
+/* Parameters that were checked, for a command that runs later. */
+struct api_given {
+    uint32_t present;   /* a bit for each field that is there */
+    struct str *values; /* theirs, in that order; parts of the text */
+};
+/* Takes an object (or null) from the front of rest, as api_decode would; values lies in a. */
+enum err api_take(const struct api_spec *spec, struct str *rest, struct arena *a,
+                  struct api_given *out) NODISCARD;
+/* Pushes the arguments, as api_decode does. */
+void api_push_given(const struct api_spec *spec, const struct api_given *given,
+                    struct api_args *args, lua_State *L);
+/* The text of one value; empty when there is none. */
+struct str api_given_value(const struct api_spec *spec, const struct api_given *given,
+                           struct str name);
+
 /* The values from stack index first on as a JSON object. ERR_SCRIPT: one is of the wrong type. */
 enum err api_encode(const struct api_spec *spec, lua_State *L, int first, int count,
                     struct buf *out) NODISCARD;

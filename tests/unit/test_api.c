@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "bind/bind_api.h"
+#include "codec/json.h"
 #include "core/control.h"
 #include "loop/worker.h"
 #include "script/config.h"
@@ -25,6 +26,7 @@
 /* ---- descriptions ---- */
 
 static struct api_args args;
+static struct arena taken;
 
 static lua_State *bare_state(void)
 {
@@ -47,23 +49,30 @@ static struct api_spec spec_of(lua_State *L, const char *text)
     return spec;
 }
 
-/* OK: the arguments are on L, the first at index 1. */
+/* OK: the arguments are on L, the first at index 1. They were checked first and pushed then, which
+ * must come to the same as doing both at once. */
 static enum err decode(lua_State *L, const char *fields, const char *text)
 {
     struct api_spec spec = spec_of(L, fields);
+    struct str rest = str_from(text), behind;
+    struct api_given given;
     enum err err;
 
     lua_settop(L, 0);
     api_args_reset(&args);
-    err = api_decode_text(&spec, str_from(text), &args, L);
+    err = api_decode(&spec, rest, &args, L);
     assert_int_equal(lua_gettop(L), err == OK ? (int)spec.count : 0);
-    /* checking alone must see the same */
-    api_args_reset(&args);
-    assert_int_equal(api_decode_text(&spec, str_from(text), &args, NULL), err);
     api_args_reset(&args);
     lua_settop(L, 0);
-    if (err == OK)
-        assert_int_equal(api_decode_text(&spec, str_from(text), &args, L), OK);
+    arena_reset(&taken);
+    if (api_take(&spec, &rest, &taken, &given) == OK &&
+        json_skip(&rest, &behind) == ERR_NOT_FOUND) {
+        assert_int_equal(err, OK);
+        api_push_given(&spec, &given, &args, L);
+        assert_int_equal(lua_gettop(L), (int)spec.count);
+    } else {
+        assert_int_equal(err, ERR_SYNTAX);
+    }
     api_spec_deinit(&spec);
     return err;
 }
@@ -336,6 +345,7 @@ static int tear_down(void **state)
     worker_free(worker);
     settings_unref(settings);
     arena_deinit(&args.arena);
+    arena_deinit(&taken);
     return 0;
 }
 
