@@ -9,6 +9,7 @@
 #include "core/channel.h"
 #include "core/control.h"
 #include "core/core.h"
+#include "core/encode.h"
 #include "core/home.h"
 
 #include <lauxlib.h>
@@ -23,11 +24,14 @@ static void add_key(struct buf *out, const char *key, bool *any)
     buf_add_lit(out, "\":");
 }
 
-static void add_client_info(struct buf *out, struct str user, struct str client,
+/* False: an info is no JSON and cannot stand in an answer. */
+static bool add_client_info(struct buf *out, struct str user, struct str client,
                             struct str conn_info, struct str chan_info)
 {
     bool any = false;
 
+    if (!encode_raw_fits(WIRE_JSON, conn_info) || !encode_raw_fits(WIRE_JSON, chan_info))
+        return false;
     buf_add_char(out, '{');
     add_key(out, "user", &any);
     json_add_string(out, user);
@@ -42,16 +46,17 @@ static void add_client_info(struct buf *out, struct str user, struct str client,
         buf_add_str(out, chan_info);
     }
     buf_add_char(out, '}');
+    return true;
 }
 
 /* ---- history ---- */
 
-/* False: the data is no JSON and cannot stand in an answer. */
+/* False: the data or info is no JSON and cannot stand in an answer. */
 static bool add_publication(struct buf *out, const struct publication *p)
 {
     bool any = false;
 
-    if (p->data.len > 0 && !p->data_is_json && !json_valid(p->data))
+    if (!encode_fits(WIRE_JSON, p))
         return false;
     buf_add_char(out, '{');
     if (p->data.len > 0) {
@@ -60,7 +65,9 @@ static bool add_publication(struct buf *out, const struct publication *p)
     }
     if (p->has_info) {
         add_key(out, "info", &any);
-        add_client_info(out, p->info.user, p->info.client, p->info.conn_info, p->info.chan_info);
+        if (!add_client_info(out, p->info.user, p->info.client, p->info.conn_info,
+                             p->info.chan_info))
+            return false;
     }
     if (p->offset > 0) {
         add_key(out, "offset", &any);
@@ -167,7 +174,11 @@ static void on_presence(void *arg, enum err err, const struct presence_result *r
             buf_add_char(&out, ',');
         json_add_string(&out, e->client);
         buf_add_char(&out, ':');
-        add_client_info(&out, e->user, e->client, e->conn_info, e->chan_info);
+        if (!add_client_info(&out, e->user, e->client, e->conn_info, e->chan_info)) {
+            buf_deinit(&out);
+            bind_wake_error(wait, API_NOT_ENCODABLE);
+            return;
+        }
     }
     buf_add_char(&out, '}');
     bind_wake_json(wait, &out);

@@ -1,5 +1,6 @@
 /* presence and presence_stats: permission, the hook, then the channel's home. */
 #include "client/command.h"
+#include "core/encode.h"
 
 static void answer_stats(struct pending *p, const struct presence_result *got)
 {
@@ -15,14 +16,22 @@ static void answer_presence(struct pending *p, const struct presence_result *got
     struct wire_client_info_entry *entries = arena_alloc(a, got->count * sizeof *entries);
     struct wire_client_info *infos = arena_alloc(a, got->count * sizeof *infos);
     struct wire_presence_result result = {.presence = {entries, got->count}};
+    enum wire wire = kind_wire(p->cl->hub.kind);
+    bool fits = true;
 
     for (size_t i = 0; i < got->count; i++) {
         const struct presence_entry *e = &got->entries[i];
 
+        fits = fits && encode_raw_fits(wire, e->conn_info) && encode_raw_fits(wire, e->chan_info);
         infos[i] = (struct wire_client_info){e->user, e->client, e->conn_info, e->chan_info};
         entries[i] = (struct wire_client_info_entry){e->client, &infos[i]};
     }
-    client_reply(p->cl, &(struct wire_reply){.id = p->id, .presence = &result});
+    if (fits)
+        client_reply(p->cl, &(struct wire_reply){.id = p->id, .presence = &result});
+    else
+        command_disconnect(
+            p->cl, DISCONNECT_INAPPROPRIATE_PROTOCOL,
+            &(struct refusal){.cause = "a member's info is not JSON", .channel = p->channel});
     arena_reset(a);
 }
 

@@ -33,7 +33,7 @@ static void answer(struct pending *p, const struct subscribe_plan *plan,
         client_reply(p->cl, &(struct wire_reply){.id = p->id, .subscribe = &result});
     else
         command_disconnect(p->cl, DISCONNECT_INAPPROPRIATE_PROTOCOL,
-                           &(struct refusal){.cause = "a recovered publication is not JSON",
+                           &(struct refusal){.cause = "the data of the reply is not JSON",
                                              .channel = plan->channel});
     arena_reset(&cs->arena);
 }

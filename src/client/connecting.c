@@ -1,6 +1,7 @@
 #include "client/connecting.h"
 
 #include "base/mem.h"
+#include "client/command.h"
 #include "codec/base64.h"
 #include "codec/json.h"
 #include "script/channel_options.h"
@@ -213,7 +214,10 @@ static void keep_result(struct connecting_channel *ch, const struct subscribe_pl
     kept.publications = ch->publications;
     kept.top.epoch = arena_dup(&c->arena, answer->top.epoch);
     if (!subscribe_result(c->cl, &c->arena, plan, &kept, &ch->result))
-        client_disconnect_code(c->cl, DISCONNECT_INAPPROPRIATE_PROTOCOL);
+        command_disconnect(
+            c->cl, DISCONNECT_INAPPROPRIATE_PROTOCOL,
+            &(struct refusal){.cause = "the data of a server-side subscription is not JSON",
+                              .channel = plan->channel});
     ch->result.data = ch->plan.data;
 }
 

@@ -6,6 +6,7 @@
 #include "client/auth.h"
 #include "client/command.h"
 #include "client/subscribe.h"
+#include "core/encode.h"
 #include "script/channel_options.h"
 
 static bool listed(const struct control_target *t, struct str id)
@@ -45,7 +46,12 @@ static void on_subscribed(void *arg, enum err err, const struct subscribe_plan *
 {
     struct client *cl = arg;
 
-    if (err == OK) {
+    if (err == OK && !encode_raw_fits(kind_wire(cl->hub.kind), plan->data)) {
+        command_disconnect(
+            cl, DISCONNECT_INAPPROPRIATE_PROTOCOL,
+            &(struct refusal){.cause = "the data of a server-side subscription is not JSON",
+                              .channel = plan->channel});
+    } else if (err == OK) {
         struct wire_subscribe body = {
             .recoverable = plan->flags & SUB_RECOVERABLE,
             .positioned = plan->flags & SUB_POSITIONED,

@@ -298,6 +298,7 @@ bool subscribe_result(const struct client *cl, struct arena *a, const struct sub
                       const struct subscribe_answer *answer, struct wire_subscribe_result *out)
 {
     bool positioned = plan->flags & SUB_POSITIONED;
+    enum wire wire = kind_wire(cl->hub.kind);
 
     *out = (struct wire_subscribe_result){
         .recoverable = plan->flags & SUB_RECOVERABLE,
@@ -316,8 +317,9 @@ bool subscribe_result(const struct client *cl, struct arena *a, const struct sub
         /* a recovered client walks the publications from where it was */
         out->offset = answer->recovered ? plan->since.offset : answer->top.offset;
     }
-    return encode_publications(a, kind_wire(cl->hub.kind), plan->flags & SUB_DELTA,
-                               answer->publications, answer->count, &out->publications);
+    return encode_raw_fits(wire, plan->data) &&
+           encode_publications(a, wire, plan->flags & SUB_DELTA, answer->publications,
+                               answer->count, &out->publications);
 }
 
 /* --- leaving ---------------------------------------------------------------------------------- */

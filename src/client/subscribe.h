@@ -53,7 +53,8 @@ typedef void subscribe_done_fn(void *arg, enum err err, const struct subscribe_p
 void subscribe_start(struct subscribe_claim *claim, const struct subscribe_plan *plan,
                      subscribe_done_fn *fn, void *arg);
 
-/* The result as the wire wants it; false: a recovered publication does not fit a JSON client.
+/* The result as the wire wants it; false: its data or a recovered publication does not fit a
+ * JSON client.
  * Borrows; lists are in the arena. */
 bool subscribe_result(const struct client *cl, struct arena *a, const struct subscribe_plan *plan,
                       const struct subscribe_answer *answer, struct wire_subscribe_result *out);

@@ -53,9 +53,16 @@ void encode_publication(struct arena *a, const struct publication *p, struct wir
         out->epoch = publication_epoch(p);
 }
 
+bool encode_raw_fits(enum wire wire, struct str raw)
+{
+    return wire != WIRE_JSON || raw.len == 0 || json_valid(raw);
+}
+
 bool encode_fits(enum wire wire, const struct publication *p)
 {
-    return wire != WIRE_JSON || p->data_is_json || p->data.len == 0 || json_valid(p->data);
+    return (p->data_is_json || encode_raw_fits(wire, p->data)) &&
+           (!p->has_info ||
+            (encode_raw_fits(wire, p->info.conn_info) && encode_raw_fits(wire, p->info.chan_info)));
 }
 
 /* The text as the JSON string that has it as its content. */
