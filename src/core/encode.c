@@ -40,7 +40,7 @@ struct wire_pairs encode_tags(struct arena *a, struct str tags)
 
 void encode_publication(struct arena *a, const struct publication *p, struct wire_publication *out)
 {
-    *out = (struct wire_publication){.data = p->data, .offset = p->offset};
+    *out = (struct wire_publication){.data = p->data, .offset = p->offset, .version = p->version};
     if (p->has_info) {
         struct wire_client_info *info = arena_alloc(a, sizeof *info);
 
@@ -86,6 +86,7 @@ static void give_form(struct arena *a, enum wire wire, enum form form, struct st
         pub->data = patch;
         pub->delta = true;
         pub->epoch = STR_NONE;
+        pub->version = 0;
     }
     if (wire == WIRE_JSON)
         pub->data = quoted(a, pub->data);

@@ -7,7 +7,7 @@ test("publish, broadcast and batch", async (t) => {
     config: {
       channel: {
         namespaces: {
-          hist: { history_size: 100, history_ttl: "1m", allow_subscribe_for_client: true },
+          hist: { history_size: 100, history_ttl: "1m", allow_subscribe_for_client: true, allow_history_for_client: true },
           plain: { allow_subscribe_for_client: true, presence: true },
         },
       },
@@ -62,6 +62,16 @@ test("publish, broadcast and batch", async (t) => {
     const client = await reader("plain:tags");
     await server.publish("plain:tags", 1, { tags: { color: "red", "ü\"": "" } });
     assert.deepEqual(await client.push("pub"), { data: 1, tags: { color: "red", "ü\"": "" } });
+  });
+
+  await t.test("a version arrives with the publication and in history", async () => {
+    const client = await reader("hist:versioned");
+    await server.publish("hist:versioned", 1, { version: 7 });
+    await server.publish("hist:versioned", 2);
+    assert.equal((await client.push("pub", "hist:versioned")).version, 7);
+    assert.equal((await client.push("pub", "hist:versioned")).version, undefined);
+    const { publications } = await client.call("history", { channel: "hist:versioned", limit: 10 });
+    assert.deepEqual(publications.map(({ version }) => version), [7, undefined]);
   });
 
   await t.test("data that is not JSON closes a JSON client with 3506 and nobody else", async () => {

@@ -125,6 +125,16 @@ test("deltas on the wire", async (t) => {
     assert.equal(applyFossil(texts[1], third.data).toString(), texts[2]);
   });
 
+  await t.test("a version comes with a whole publication only", async () => {
+    const channel = fresh("delta");
+    const client = await subscribe(channel);
+    await publish(channel, state(1), ',"version":1');
+    await publish(channel, state(2), ',"version":2');
+    assert.equal((await next(client)).version, 1);
+    const patch = await next(client);
+    assert.deepEqual([patch.delta, patch.version], [true, undefined]);
+  });
+
   await t.test("newlines, escapes and long numbers survive as text", async () => {
     const channel = fresh("delta");
     const client = await subscribe(channel);
