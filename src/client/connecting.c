@@ -121,13 +121,15 @@ static bool wish_granted(struct connecting *c, const struct connecting_channel *
 {
     struct script *script = c->cl->core->script;
     struct str channel = ch->plan.channel;
+    unsigned who = client_who(c->cl, parts, channel);
 
+    if (who & WHO_ANONYMOUS) /* an empty name on a channel's list lets nobody in unasked */
+        who &= ~(unsigned)WHO_USER_LISTED;
     if (!channel_name_valid(c->settings, channel, parts))
         return false;
     if (hook_is_set(script, (unsigned)parts->ns->index, HOOK_SUBSCRIBE))
         return false; /* the hook decides about subscribe commands only */
-    return client_may(c->cl, parts->ns, client_who(c->cl, parts, channel), ACTION_SUBSCRIBE,
-                      channel);
+    return client_may(c->cl, parts->ns, who, ACTION_SUBSCRIBE, channel);
 }
 
 static void keep_refusal(struct connecting *c, enum err err, const struct hook_verdict *refused)
