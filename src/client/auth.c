@@ -422,7 +422,8 @@ enum err auth_token_channels(struct arena *a, const struct jwt_claims *claims,
         channels = arena_zalloc(a, n * sizeof *channels);
         for (size_t i = 0; i < n; i++) {
             if (json_object_next(&it, a, &channels[i].channel, &channels[i].options) != OK ||
-                json_type(channels[i].options) != JSON_OBJECT)
+                (json_type(channels[i].options) != JSON_OBJECT &&
+                 !json_is_null(channels[i].options)))
                 return ERR_SYNTAX;
         }
     }

@@ -7,7 +7,7 @@
 #include "client/command.h"
 #include "client/subscribe.h"
 
-enum { FLAG_REJECT_UNRECOVERED = 2 };
+enum { FLAG_REJECT_UNRECOVERED = 2, TYPE_SHARED_POLL = 4 };
 
 /* The command while a hook is asked; strings in text. */
 struct asking {
@@ -150,6 +150,7 @@ static bool check_token(struct client *cl, uint32_t id, const struct wire_subscr
                         struct subscribe_plan *plan, struct subscribe_wish *wish)
 {
     struct jwt_claims claims;
+    struct channel_parts parts;
     enum err err = auth_subscription_token(cl, r->token, &claims);
 
     if (err == ERR_BUSY) {
@@ -164,6 +165,12 @@ static bool check_token(struct client *cl, uint32_t id, const struct wire_subscr
             err == ERR_EXPIRED ? "the subscription token has expired"
                                : "the subscription token is not valid",
             STR("client.token"));
+        return false;
+    }
+    if (channel_resolve(cl->core->settings, claims.channel, &parts) == ERR_NOT_FOUND) {
+        command_refuse_because(cl, id, ERROR_UNKNOWN_CHANNEL, r->channel,
+                               "the namespace of the token's channel is not configured",
+                               STR("channel.namespaces"));
         return false;
     }
     if (!str_eq(claims.channel, r->channel) || !str_eq(claims.user, client_user(cl)) ||
@@ -199,6 +206,11 @@ static bool check_request(struct client *cl, uint32_t id, const struct wire_subs
     int64_t max = cl->core->settings->channel_max_length;
     enum err err;
 
+    if (r->channel.len > 0 && r->type == TYPE_SHARED_POLL) {
+        command_refuse_because(cl, id, ERROR_NOT_AVAILABLE, STR_NONE,
+                               "there are no shared poll subscriptions", STR_NONE);
+        return false;
+    }
     if (r->channel.len == 0 || (r->delta.len > 0 && !str_eq(r->delta, STR("fossil")))) {
         command_disconnect(cl, DISCONNECT_BAD_REQUEST,
                            &(struct refusal){.cause = r->channel.len ? "an unknown delta type"
@@ -223,8 +235,8 @@ static bool check_request(struct client *cl, uint32_t id, const struct wire_subs
     if (command_channel(cl, id, r->channel, parts)) {
         if (r->type == 0)
             return true;
-        command_refuse_because(cl, id, r->type == 4 ? ERROR_NOT_AVAILABLE : ERROR_PERMISSION_DENIED,
-                               r->channel, "the namespace has no such subscription type", STR_NONE);
+        command_refuse_because(cl, id, ERROR_PERMISSION_DENIED, r->channel,
+                               "the namespace has no such subscription type", STR_NONE);
     }
     subscribe_give_up(*claim);
     return false;

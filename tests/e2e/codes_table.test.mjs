@@ -164,6 +164,7 @@ const ERRORS = {
       return (await client.reply(11)).error;
     },
     "shared poll": refusal("subscribe", { channel: "a", type: 4 }),
+    "shared poll, whatever else is wrong": refusal("subscribe", { channel: "none:a", type: 4, delta: "none" }),
     "no rpc functions at all": async ({ quick }) => (await (await connected(quick)).command("rpc", { method: "any" })).error,
   },
   TOKEN_EXPIRED: {

@@ -95,6 +95,7 @@ test("subscription tokens", async (t) => {
   await t.test("a token of an unknown namespace is answered 102", async () => {
     const client = await fresh();
     await client.refused("subscribe", { channel: "nosuch:1", token: channelToken(USER, "nosuch:1") }, 102);
+    await client.refused("subscribe", { channel: "closed:c", token: channelToken(USER, "nosuch:1") }, 102);
   });
 
   await t.test("an expired subscription ends with push 2501", async () => {
@@ -167,6 +168,11 @@ test("server-side subscriptions of a token", async (t) => {
   await t.test("subs wins over channels and brings data", async () => {
     const { result } = await connect({ channels: ["news"], subs: { own: { data: { unread: 3 } } } });
     assert.deepEqual(result.subs, { own: { data: { unread: 3 } } });
+  });
+
+  await t.test("their options may be null, for none", async () => {
+    const { result } = await connect({ subs: { own: null } });
+    assert.deepEqual(result.subs, { own: {} });
   });
 
   await t.test("they recover from the position in the connect command", async () => {
