@@ -125,7 +125,8 @@ static bool wish_granted(struct connecting *c, const struct connecting_channel *
 
     if (who & WHO_ANONYMOUS) /* an empty name on a channel's list lets nobody in unasked */
         who &= ~(unsigned)WHO_USER_LISTED;
-    if (!channel_name_valid(c->settings, channel, parts))
+    if ((int64_t)channel.len > c->settings->channel_max_length ||
+        !channel_name_valid(c->settings, channel, parts))
         return false;
     if (hook_is_set(script, (unsigned)parts->ns->index, HOOK_SUBSCRIBE))
         return false; /* the hook decides about subscribe commands only */

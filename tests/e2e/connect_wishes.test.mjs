@@ -26,6 +26,7 @@ const CONFIG = {
 const ROWS = [
   ["7", ["open:a", "any:a"], ["open:a", "any:a"]],
   ["7", ["closed:a", "$open:a", "open:ü", "named:A", "hooked:a", "named:a"], ["named:a"]],
+  ["7", [`any:${"a".repeat(251)}`, `any:${"a".repeat(252)}`], [`any:${"a".repeat(251)}`]],
   ["7", ["limited:a", "limited:a#7", "limited:a#6,7", "limited:a#6", "limited:a#"], ["limited:a", "limited:a#7", "limited:a#6,7"]],
   [null, ["open:a", "any:a", "limited:a", "limited:a#", "limited:a#7"], ["any:a", "limited:a"]],
 ];
@@ -40,7 +41,7 @@ test("channels listed in the connect command", async (t) => {
   };
 
   for (const [user, listed, got] of ROWS) {
-    await t.test(`${user ?? "anonymous"}: ${listed.join(" ")}`, async () => {
+    await t.test(`${user ?? "anonymous"}: ${listed.join(" ").slice(0, 60)}`, async () => {
       const { connect: result } = await (await connect(user, listed)).reply(1);
       assert.deepEqual(Object.keys(result.subs ?? {}).sort(), [...got].sort());
     });
