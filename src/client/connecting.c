@@ -1,5 +1,6 @@
 #include "client/connecting.h"
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "client/command.h"
 #include "codec/base64.h"
@@ -66,7 +67,7 @@ static enum err read_options(struct arena *a, struct str options, struct connect
     return err;
 }
 
-enum err connecting_add(struct connecting *c, struct str channel, struct str options,
+static enum err add_new(struct connecting *c, struct str channel, struct str options,
                         uint32_t flags)
 {
     struct connecting_channel *ch;
@@ -74,8 +75,6 @@ enum err connecting_add(struct connecting *c, struct str channel, struct str opt
 
     if (channel.len == 0)
         return ERR_SYNTAX;
-    if (find(c, channel))
-        return OK;
     if (channel_resolve(c->settings, channel, &parts) != OK)
         return ERR_NOT_FOUND;
     ch = append(c);
@@ -83,6 +82,12 @@ enum err connecting_add(struct connecting *c, struct str channel, struct str opt
     ch->plan.channel = arena_dup(&c->arena, channel);
     ch->plan.flags = flags | SUB_SERVER_SIDE;
     return read_options(&c->arena, arena_dup(&c->arena, options), ch);
+}
+
+enum err connecting_add(struct connecting *c, struct str channel, struct str options,
+                        uint32_t flags)
+{
+    return find(c, channel) ? OK : add_new(c, channel, options, flags);
 }
 
 enum err connecting_add_object(struct connecting *c, struct str subs, uint32_t flags)
@@ -99,18 +104,42 @@ enum err connecting_add_object(struct connecting *c, struct str subs, uint32_t f
     return err == ERR_NOT_FOUND ? OK : err;
 }
 
+struct name {
+    struct map_node node;
+    char text[];
+};
+
+/* False: it is there already. */
+static bool enter_name(struct map *names, struct arena *a, struct str text)
+{
+    struct name *name;
+
+    if (map_get(names, text))
+        return false;
+    name = arena_alloc(a, sizeof *name + text.len);
+    memcpy(name->text, text.ptr, text.len);
+    map_add(names, &name->node, str_of(name->text, text.len));
+    return true;
+}
+
 enum err connecting_add_wishes(struct connecting *c)
 {
-    for (size_t i = 0; i < c->request->subs.count; i++) {
+    struct map names = MAP_INIT; /* a client may list thousands: they are not searched one by one */
+    enum err err = OK;
+
+    for (size_t i = 0; i < c->channel_count; i++)
+        enter_name(&names, &c->arena, c->channels[i].plan.channel);
+    for (size_t i = 0; i < c->request->subs.count && err == OK; i++) {
         struct str channel = c->request->subs.ptr[i].key;
 
-        if (find(c, channel))
+        if (channel.len > 0 && !enter_name(&names, &c->arena, channel))
             continue;
-        if (connecting_add(c, channel, STR_NONE, 0) != OK)
-            return ERR_NOT_FOUND;
-        c->channels[c->channel_count - 1].wished = true;
+        err = add_new(c, channel, STR_NONE, 0);
+        if (err == OK)
+            c->channels[c->channel_count - 1].wished = true;
     }
-    return OK;
+    map_deinit(&names);
+    return err == OK ? OK : ERR_NOT_FOUND;
 }
 
 /* --- resolving -------------------------------------------------------------------------------- */
