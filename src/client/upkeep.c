@@ -81,6 +81,8 @@ static void on_refreshed(void *arg, const struct hook_verdict *v)
             client_set_expiry(cl, v->has_expire_at ? v->expire_at : 0, false);
         if (renewed(v) && v->info.len > 0)
             client_set_info(cl, v->info);
+        if (renewed(v) && v->meta.len > 0)
+            client_set_text(cl, CLIENT_META, v->meta);
     }
     client_unref(cl);
 }

@@ -45,7 +45,7 @@ static const struct field {
     {"version_epoch", BIT(PUBLISH), FIELD_STRING, AT(version_epoch), NO_FLAG},
     {"channels", BIT(CONNECT), FIELD_CHANNELS, AT(channels), NO_FLAG},
     {"subs", BIT(CONNECT), FIELD_OBJECT, AT(subs), NO_FLAG},
-    {"meta", BIT(CONNECT), FIELD_JSON, AT(meta), NO_FLAG},
+    {"meta", BIT(CONNECT) | BIT(REFRESH), FIELD_JSON, AT(meta), NO_FLAG},
     {"caps", BIT(CONNECT), FIELD_JSON, AT(caps), NO_FLAG},
     {"override", BIT(SUBSCRIBE), FIELD_OBJECT, AT(override), AT(has_override)},
 #undef AT

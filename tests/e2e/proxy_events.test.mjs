@@ -294,13 +294,14 @@ test("refresh and sub_refresh", async (t) => {
     config: {
       client: { expired_sub_close_delay: "1s", presence_update_interval: "300ms", expired_close_delay: "1s" },
       hooks: { connect: proxied(app, "connect"), refresh: proxied(app, "refresh") },
+      rpc: { meta: lua("function(client) return client.meta end") },
       channel: { namespaces: { sub: { hooks: { subscribe: proxied(app, "subscribe"), sub_refresh: proxied(app, "sub_refresh") } } } },
     },
   });
   app.answers.connect = ({ name }) => ({ body: JSON.stringify({ result: { user: name, expire_at: unixNow() + 2 } }) });
   // By user: who stays for how long.
   app.answers.refresh = ({ user }) => ({
-    stay: { body: JSON.stringify({ result: { expire_at: unixNow() + 2 } }) },
+    stay: { body: JSON.stringify({ result: { expire_at: unixNow() + 2, meta: { plan: "pro" } } }) },
     none: { body: "{}" },
     error: { body: '{"error":{"code":1000,"message":"no"}}' },
     past: { body: '{"result":{"expire_at":0}}' },
@@ -314,7 +315,7 @@ test("refresh and sub_refresh", async (t) => {
     assert.equal(stay.connected.expires, undefined, "the server renews");
     await Promise.all(leave.map((client) => client.expectClose(3005, "connection expired")));
     await until(() => app.asked.filter(({ event, body }) => event === "refresh" && body.user === "stay").length >= 2, "two refreshes");
-    await stay.assertAlive();
+    assert.deepEqual((await stay.call("rpc", { method: "meta" })).data, { plan: "pro" });
     await fail.assertAlive();
     const { client: id, ...body } = app.asked.findLast(({ body }) => body.user === "stay" && body.client === stay.id).body;
     assert.equal(id, stay.id);
