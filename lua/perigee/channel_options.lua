@@ -119,7 +119,7 @@ return function(native, rules)
     if common and result == nil and failure == nil then
       result, failure = common(channel)
     end
-    local answer = native.answer(result)
+    local answer = native.answer(result == nil and failure or result)
     if answer == "disconnect" then
       error(("channel %q: there is nobody to disconnect"):format(channel), 0)
     elseif answer or type(result) ~= "table" then

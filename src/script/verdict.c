@@ -254,6 +254,27 @@ static const char *read_result(const struct verdict_request *request, lua_State 
     return why;
 }
 
+/* What stands behind nil: what went wrong, as in return perigee.publish { … }. A failure that is
+ * not understood must not leave the decision to the options, which may allow. */
+static const char *read_failure(lua_State *L, int idx, struct hook_verdict *out)
+{
+    struct answer answer;
+    enum answer_kind kind = ANSWER_ERROR;
+    bool broken;
+
+    if (lua_isnil(L, idx))
+        return NULL;
+    if (!answer_from_failure(L, idx, &answer))
+        kind = answer_at(L, idx, &answer, &broken);
+    if (kind != ANSWER_NONE) {
+        read_answer(kind, &answer, out);
+        return NULL;
+    }
+    return lua_pushfstring(L, "returned nil and %s, which is no error of perigee.error",
+                           lua_type(L, idx) == LUA_TSTRING ? lua_tostring(L, idx)
+                                                           : luaL_typename(L, idx));
+}
+
 bool verdict_read(const struct verdict_request *request, lua_State *L, int n,
                   struct hook_verdict *out, const char **why, const char **field)
 {
@@ -267,11 +288,11 @@ bool verdict_read(const struct verdict_request *request, lua_State *L, int n,
     *why = *field = NULL;
     lua_checkstack(L, LUA_MINSTACK);
     if (type == LUA_TNIL) {
-        if (n > 1 && answer_from_failure(L, first + 1, &answer))
-            read_answer(ANSWER_ERROR, &answer, out); /* return perigee.publish { … } */
-        else if (request->is_method)
+        if (request->is_method)
             out->outcome = VERDICT_ALLOW;
-        return true;
+        if (n > 1)
+            *why = read_failure(L, first + 1, out);
+        return *why == NULL;
     }
     kind = answer_at(L, first, &answer, &broken);
     if (kind != ANSWER_NONE)

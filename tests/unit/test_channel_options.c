@@ -41,6 +41,8 @@ static const char config[] =
     "  raises = function() error 'oops' end,\n"
     "  endless = function() while true do end end,\n"
     "  kick = function() return perigee.disconnect_code(4500, 'go') end,\n"
+    "  kicknil = function() return nil, perigee.disconnect_code(4500, 'go') end,\n"
+    "  failed = function() return nil, 'connection refused' end,\n"
     "}\n"
     "return {\n"
     "  client = { token = { hmac_secret_key = 'secret' }, ping_interval = 0, pong_timeout = 0,\n"
@@ -246,8 +248,9 @@ static void who_leaves_while_it_waits_leaves_nothing_behind(void **state)
 
 static void mistakes_fail_closed(void **state)
 {
-    static const char *const channels[] = {"unknown", "type",   "alone",   "hooks", "broken",
-                                           "number",  "raises", "endless", "kick"};
+    static const char *const channels[] = {"unknown", "type",   "alone",  "hooks",
+                                           "broken",  "number", "raises", "endless",
+                                           "kicknil", "failed", "kick"};
 
     for (size_t i = 0; i < ARRAY_LEN(channels); i++) {
         expect(subscribe(channels[i]), INTERNAL);

@@ -87,6 +87,12 @@ static void every_kind_of_answer_is_understood(void **state)
     assert_int_equal(PUBLISH("return nil, { code = 102, message = 'unknown channel' }"),
                      VERDICT_ERROR);
     assert_int_equal(a.verdict.code, 102);
+    assert_int_equal(PUBLISH("return nil, perigee.error(450, 'no')"), VERDICT_ERROR);
+    assert_int_equal(a.verdict.code, 450);
+    assert_int_equal(PUBLISH("return nil, perigee.disconnect_code(4500, 'go')"),
+                     VERDICT_DISCONNECT);
+    assert_int_equal(a.verdict.code, 4500);
+    assert_int_equal(PUBLISH("return nil, nil"), VERDICT_NIL);
     assert_int_equal(decide(HOOK_PRESENCE, "presence", "return false"), VERDICT_REFUSE);
     assert_int_equal(decide(HOOK_HISTORY, "history", "return true"), VERDICT_ALLOW);
 }
@@ -122,6 +128,11 @@ static void wrong_answers_fail_closed(void **state)
         "return 1",
         "return 'yes'",
         "return print",
+        "return nil, 'connection refused'",
+        "return nil, 5",
+        "return nil, false",
+        "return nil, {}",
+        "return nil, { code = 'x', message = 'y' }",
         "return { dat = 1 }",
         "return { data = print }",
         "return { skip_history = 1 }",
