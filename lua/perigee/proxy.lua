@@ -255,7 +255,11 @@ function M.new(perigee)
   local function override_of(result)
     local asked, override = given(result.override), {}
     for _, name in ipairs(type(asked) == "table" and OVERRIDES or {}) do
-      override[name] = given(asked[name])
+      local switch = given(asked[name])
+      if type(switch) == "table" then
+        switch = switch.value == true -- without a value it is off, as in Protobuf
+      end
+      override[name] = switch
     end
     return next(override) and override or nil
   end

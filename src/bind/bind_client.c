@@ -1,5 +1,6 @@
 #include "bind/bind_client.h"
 
+#include "api/spec.h"
 #include "base/random.h"
 #include "client/client.h"
 #include "client/control.h"
@@ -7,6 +8,7 @@
 #include "codec/utf8.h"
 #include "codec/ws.h"
 #include "script/lua_json.h"
+#include "script/verdict.h"
 
 #include <lauxlib.h>
 
@@ -210,52 +212,77 @@ static int method_disconnect(lua_State *L)
     return 0;
 }
 
-/* An optional member as raw JSON, appended to text. */
-static struct str raw_member(lua_State *L, int options, const char *name, struct buf *text)
+static int wrong_option(lua_State *L, const char *name, const char *why)
 {
-    size_t from = text->len;
-    const char *why;
-
-    if (lua_type(L, options) != LUA_TTABLE)
-        return STR_NONE;
-    lua_pushstring(L, name);
-    if (lua_rawget(L, options) != LUA_TNIL && lua_json_encode(L, -1, text, &why) != OK)
-        buf_clear(text);
-    lua_pop(L, 1);
-    return str_of((const char *)from, text->len - from); /* an offset, until the text is whole */
+    return luaL_error(L, "client:subscribe: %s %s", name, why);
 }
 
-static struct str placed(const struct buf *text, struct str offset)
+/* The option of the table at 3 as raw JSON, which stays on the stack. */
+static struct str raw_option(lua_State *L, const char *name)
 {
-    return offset.len ? str_of(text->ptr + (size_t)offset.ptr, offset.len) : STR_NONE;
+    struct buf *text = api_scratch(L);
+    struct str raw;
+    const char *why = NULL;
+
+    lua_pushstring(L, name);
+    if (lua_rawget(L, 3) == LUA_TNIL)
+        return STR_NONE;
+    if (lua_json_encode(L, -1, text, &why) != OK)
+        wrong_option(L, name, why);
+    lua_pushlstring(L, text->ptr, text->len);
+    raw.ptr = lua_tolstring(L, -1, &raw.len);
+    return raw;
+}
+
+/* Options are as strict as what hooks return: one that is not understood is a mistake. */
+static void check_options(lua_State *L)
+{
+    static const char *const names[] = {"info", "data", "override", "expire_at", NULL};
+    const char *why;
+
+    for (lua_pushnil(L); lua_next(L, 3); lua_pop(L, 1)) {
+        const char *const *name = names;
+
+        while (*name && (lua_type(L, -2) != LUA_TSTRING || strcmp(lua_tostring(L, -2), *name) != 0))
+            name++;
+        if (!*name)
+            wrong_option(L, luaL_tolstring(L, -2, NULL), "is an unknown option");
+    }
+    lua_getfield(L, 3, "override");
+    why = lua_isnil(L, -1) ? NULL : verdict_check_override(L, -1);
+    if (why)
+        wrong_option(L, "override", why);
+}
+
+static void read_options(lua_State *L, struct control_subscribe *out)
+{
+    const char *why;
+
+    check_options(L);
+    out->info = raw_option(L, "info");
+    out->data = raw_option(L, "data");
+    out->override = raw_option(L, "override");
+    lua_getfield(L, 3, "expire_at");
+    why = lua_isnil(L, -1) ? NULL : verdict_read_time(L, -1, &out->expire_at);
+    if (why)
+        wrong_option(L, "expire_at", why);
 }
 
 static int method_subscribe(lua_State *L)
 {
     struct client *cl = connected_at(L, 1);
     struct control_order order = {.kind = CONTROL_SUBSCRIBE};
-    struct buf text = BUF_INIT(DATA_MAX);
     struct channel_parts parts;
 
+    lua_settop(L, 3);
     order.subscribe.channel.ptr = luaL_checklstring(L, 2, &order.subscribe.channel.len);
-    if (!lua_isnoneornil(L, 3))
-        luaL_checktype(L, 3, LUA_TTABLE);
     if (channel_resolve(cl->core->settings, order.subscribe.channel, &parts) != OK)
         return luaL_error(L, "client:subscribe: the channel's namespace is not configured");
-    if (lua_istable(L, 3)) {
-        lua_pushliteral(L, "expire_at");
-        lua_rawget(L, 3);
-        order.subscribe.expire_at = lua_tointeger(L, -1);
-        lua_pop(L, 1);
+    if (!lua_isnil(L, 3)) {
+        luaL_checktype(L, 3, LUA_TTABLE);
+        read_options(L, &order.subscribe);
     }
-    order.subscribe.info = raw_member(L, 3, "info", &text);
-    order.subscribe.data = raw_member(L, 3, "data", &text);
-    order.subscribe.override = raw_member(L, 3, "override", &text);
-    order.subscribe.info = placed(&text, order.subscribe.info);
-    order.subscribe.data = placed(&text, order.subscribe.data);
-    order.subscribe.override = placed(&text, order.subscribe.override);
     client_order(cl, &order);
-    buf_deinit(&text);
     return 0;
 }
 

@@ -368,8 +368,12 @@ static void on_hook(void *arg, const struct hook_verdict *v)
         err = take_verdict(c, v);
         if (err == OK)
             enter(c);
-        else
+        else if (err == ERR_NOT_FOUND)
             fail_channels(c, err);
+        else
+            fail_error(c, ERROR_INTERNAL,
+                       &(struct refusal){.cause = "the connect hook gave caps that are not valid",
+                                         .option = STR("hooks.connect")});
         return;
     case VERDICT_REFUSE:
         fail_disconnect(

@@ -1,5 +1,6 @@
 #include "script/verdict.h"
 
+#include "codec/utf8.h"
 #include "script/answer.h"
 #include "script/lua_json.h"
 
@@ -13,10 +14,11 @@ enum field_type {
     FIELD_BOOL,
     FIELD_COUNT,    /* an integer, not negative */
     FIELD_JSON,     /* any value */
-    FIELD_OBJECT,   /* a table that encodes as an object */
     FIELD_STRINGS,  /* an object of strings */
     FIELD_DATA,     /* any value; bytes in binary protocols */
     FIELD_CHANNELS, /* a list of names */
+    FIELD_SUBS,     /* options by name of a channel */
+    FIELD_OVERRIDE, /* booleans by name of an option */
 };
 
 #define NO_FLAG SIZE_MAX
@@ -44,10 +46,10 @@ static const struct field {
     {"version", BIT(PUBLISH), FIELD_COUNT, AT(version), NO_FLAG},
     {"version_epoch", BIT(PUBLISH), FIELD_STRING, AT(version_epoch), NO_FLAG},
     {"channels", BIT(CONNECT), FIELD_CHANNELS, AT(channels), NO_FLAG},
-    {"subs", BIT(CONNECT), FIELD_OBJECT, AT(subs), NO_FLAG},
+    {"subs", BIT(CONNECT), FIELD_SUBS, AT(subs), NO_FLAG},
     {"meta", BIT(CONNECT) | BIT(REFRESH), FIELD_JSON, AT(meta), NO_FLAG},
     {"caps", BIT(CONNECT), FIELD_JSON, AT(caps), NO_FLAG},
-    {"override", BIT(SUBSCRIBE), FIELD_OBJECT, AT(override), AT(has_override)},
+    {"override", BIT(SUBSCRIBE), FIELD_OVERRIDE, AT(override), AT(has_override)},
 #undef AT
 };
 
@@ -86,7 +88,92 @@ static const char *read_object(const struct verdict_request *request, lua_State 
     return why;
 }
 
-static const char *read_time(lua_State *L, int idx, int64_t *out)
+/* A boolean, or one in the clothes of the API and of tokens: { value = true }. */
+static bool is_switch(lua_State *L, int idx)
+{
+    bool ok = lua_isboolean(L, idx);
+
+    if (lua_istable(L, idx)) {
+        idx = lua_absindex(L, idx);
+        lua_pushliteral(L, "value");
+        ok = lua_rawget(L, idx) == LUA_TBOOLEAN;
+        lua_pop(L, 1);
+    }
+    return ok;
+}
+
+static const char *key_name(lua_State *L, int idx)
+{
+    return lua_type(L, idx) == LUA_TSTRING ? lua_tostring(L, idx) : luaL_typename(L, idx);
+}
+
+static bool is_one_of(const char *name, const char *const *names)
+{
+    while (*names && strcmp(*names, name) != 0)
+        names++;
+    return *names != NULL;
+}
+
+const char *verdict_check_override(lua_State *L, int idx)
+{
+    static const char *const names[] = {
+        "presence",          "join_leave",     "force_push_join_leave",
+        "force_positioning", "force_recovery", NULL};
+
+    if (!lua_istable(L, idx))
+        return wrong_type;
+    idx = lua_absindex(L, idx);
+    for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
+        if (!is_one_of(key_name(L, -2), names))
+            return lua_pushfstring(L, "has an unknown option %s", key_name(L, -2));
+        if (!is_switch(L, -1))
+            return lua_pushfstring(L, "has a %s that is neither true nor false", key_name(L, -2));
+    }
+    return NULL;
+}
+
+/* The options of one channel of subs, on top of the stack. */
+static const char *check_sub(lua_State *L)
+{
+    static const char *const names[] = {"info", "data", "override", NULL};
+    int idx = lua_gettop(L);
+
+    if (!lua_istable(L, idx))
+        return "has options that are not a table";
+    for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
+        if (!is_one_of(key_name(L, -2), names))
+            return lua_pushfstring(L, "has an unknown option %s", key_name(L, -2));
+        if (strcmp(key_name(L, -2), "override") == 0) {
+            const char *why = verdict_check_override(L, -1);
+
+            if (why)
+                return lua_pushfstring(L, "has an override that %s", why);
+        }
+    }
+    return NULL;
+}
+
+static const char *check_subs(lua_State *L, int idx)
+{
+    struct str name;
+    const char *why;
+
+    if (!lua_istable(L, idx))
+        return wrong_type;
+    for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING)
+            return "must be a table with names";
+        name.ptr = lua_tolstring(L, -2, &name.len);
+        if (name.len == 0)
+            return "has a channel without a name";
+        why = check_sub(L);
+        if (why)
+            return lua_pushfstring(L, "for %s: it %s", name.ptr, why);
+    }
+    return NULL;
+}
+
+const char *verdict_read_time(lua_State *L, int idx, int64_t *out)
 {
     double seconds;
 
@@ -102,12 +189,16 @@ static const char *read_time(lua_State *L, int idx, int64_t *out)
 static const char *read_channels(const struct verdict_request *request, lua_State *L, int idx,
                                  struct hook_verdict *out)
 {
-    size_t count;
+    size_t count, members = 0;
     struct str *channels;
 
     if (!lua_istable(L, idx))
         return wrong_type;
+    for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1))
+        members++;
     count = lua_rawlen(L, idx);
+    if (count != members)
+        return "must be a list of names";
     if (count > CHANNELS_MAX)
         return "names too many channels";
     channels = arena_alloc(request->arena, (count + 1) * sizeof *channels);
@@ -116,6 +207,7 @@ static const char *read_channels(const struct verdict_request *request, lua_Stat
 
         if (ok)
             channels[i].ptr = lua_tolstring(L, -1, &channels[i].len);
+        ok = ok && channels[i].len > 0 && utf8_valid(channels[i]);
         lua_pop(L, 1);
         if (!ok)
             return wrong_type;
@@ -131,6 +223,7 @@ static const char *read_field(const struct verdict_request *request, lua_State *
 {
     void *member = (char *)out + field->offset;
     struct str *text = member;
+    const char *why;
     int idx = lua_gettop(L);
 
     switch (field->type) {
@@ -138,9 +231,9 @@ static const char *read_field(const struct verdict_request *request, lua_State *
         if (lua_type(L, idx) != LUA_TSTRING)
             return wrong_type;
         text->ptr = lua_tolstring(L, idx, &text->len);
-        return NULL;
+        return utf8_valid(*text) ? NULL : "is not UTF-8";
     case FIELD_TIME:
-        return read_time(L, idx, member);
+        return verdict_read_time(L, idx, member);
     case FIELD_BOOL:
         if (!lua_isboolean(L, idx))
             return wrong_type;
@@ -160,12 +253,16 @@ static const char *read_field(const struct verdict_request *request, lua_State *
         return read_json(request, L, idx, text);
     case FIELD_JSON:
         return read_json(request, L, idx, text);
-    case FIELD_OBJECT:
-        return read_object(request, L, idx, false, text);
     case FIELD_STRINGS:
         return read_object(request, L, idx, true, text);
     case FIELD_CHANNELS:
         return read_channels(request, L, idx, out);
+    case FIELD_SUBS:
+        why = check_subs(L, idx);
+        return why ? why : read_object(request, L, idx, false, text);
+    case FIELD_OVERRIDE:
+        why = verdict_check_override(L, idx);
+        return why ? why : read_object(request, L, idx, false, text);
     }
     return wrong_type;
 }

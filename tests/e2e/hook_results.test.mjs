@@ -111,3 +111,56 @@ test("sub_refresh renews with new info, or ends; a field that is not known renew
   await brief.expectClose(3005, "connection expired"); // a field that is not known renews nothing
   await server.logged(/mata in its result is unknown/);
 });
+
+test("what connect gives is looked at as a whole: a mistake in it is the server's, not the client's", async (t) => {
+  const server = await startServer(t, {
+    config: {
+      hooks: {
+        connect: lua(`function(ctx)
+          local caps = { { channels = { "news" }, allow = "sub" } }
+          return ({ caps = { user = "ann", caps = caps }, subs = { user = "ann", subs = { news = true } } })[ctx.data]
+        end`),
+      },
+    },
+  });
+  for (const what of ["caps", "subs"]) {
+    const client = await server.open();
+    assert.equal((await client.refused("connect", { data: what }, 100)).temporary, true);
+  }
+  await server.logged(/hooks\.connect: subs in its result for news: it has options that are not a table/);
+  await server.logged(/the connect hook gave caps that are not valid/);
+});
+
+test("client:subscribe takes a time with a fraction, and nothing that it does not understand", async (t) => {
+  const server = await startServer(t, {
+    config: {
+      client: { presence_update_interval: "100ms", expired_sub_close_delay: "100ms" },
+      rpc: {
+        enter: lua(`function(client, data)
+          client:subscribe("news", { info = { seat = 1 }, data = "hi", expire_at = perigee.now() + 1.5 })
+        end`),
+        wrong: lua(`function(client)
+          local problems = {}
+          for i, options in ipairs {
+            { expires = 1 }, { expire_at = "soon" }, { expire_at = -1 }, { data = print }, { override = { presense = true } },
+          } do
+            local ok, problem = pcall(client.subscribe, client, "news", options)
+            problems[i] = ok and "taken" or problem:gsub("^.-client:subscribe: ", "")
+          end
+          return problems
+        end`),
+      },
+    },
+  });
+  const client = await server.connect("ann");
+  assert.deepEqual((await client.call("rpc", { method: "wrong" })).data, [
+    "expires is an unknown option",
+    "expire_at has the wrong type",
+    "expire_at is not a Unix time in seconds",
+    "data a function, coroutine or userdata has no JSON form",
+    "override has an unknown option presense",
+  ]);
+  await client.call("rpc", { method: "enter" });
+  assert.equal((await client.push("subscribe", "news")).data, "hi");
+  await client.expectClose(3006); // it ends, as it was told
+});

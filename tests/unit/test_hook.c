@@ -120,6 +120,10 @@ static void connect_answers_carry_credentials(void **state)
     assert_string_equal(a.info, "{\"name\":\"A\"}");
     assert_true(a.verdict.expire_at == 1900000000);
     assert_int_equal(a.verdict.channel_count, 2);
+    assert_int_equal(decide(HOOK_CONNECT, "connect",
+                            "return { subs = { a = { info = 1, data = {}, override = {"
+                            " presence = true, join_leave = { value = false } } } } }"),
+                     VERDICT_ALLOW);
 }
 
 static void wrong_answers_fail_closed(void **state)
@@ -160,18 +164,46 @@ static void wrong_answers_fail_closed(void **state)
         "return req.data.text.x.y",
         "coroutine.yield()",
     };
+    static const char *const wrong_connect[] = {
+        "return { user = 42 }",
+        "return { user = '\\xff' }",
+        "return { channels = { 1 } }",
+        "return { channels = 'a' }",
+        "return { channels = { a = true } }",
+        "return { channels = { 'a', '' } }",
+        "return { channels = { '\\xff' } }",
+        "return { expire_at = -1 }",
+        "return { expire_at = 0/0 }",
+        "return { expire_at = '1' }",
+        "return { subs = perigee.json.array {} }",
+        "return { subs = { 'a' } }",
+        "return { subs = { a = true } }",
+        "return { subs = { [''] = {} } }",
+        "return { subs = { a = { expires = 1 } } }",
+        "return { subs = { a = { override = true } } }",
+        "return { subs = { a = { override = { presence = 1 } } } }",
+    };
+    static const char *const wrong_override[] = {
+        "return { override = true }",
+        "return { override = { 'presence' } }",
+        "return { override = { presense = true } }",
+        "return { override = { presence = 'yes' } }",
+        "return { override = { presence = {} } }",
+        "return { override = { history_size = 10 } }",
+    };
 
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
         print_message("         %s\n", wrong[i]);
         internal(PUBLISH(wrong[i]));
     }
-    internal(decide(HOOK_CONNECT, "connect", "return { user = 42 }"));
-    internal(decide(HOOK_CONNECT, "connect", "return { channels = { 1 } }"));
-    internal(decide(HOOK_CONNECT, "connect", "return { channels = 'a' }"));
-    internal(decide(HOOK_CONNECT, "connect", "return { expire_at = -1 }"));
-    internal(decide(HOOK_CONNECT, "connect", "return { expire_at = 0/0 }"));
-    internal(decide(HOOK_CONNECT, "connect", "return { expire_at = '1' }"));
-    internal(decide(HOOK_CONNECT, "connect", "return { subs = perigee.json.array {} }"));
+    for (size_t i = 0; i < ARRAY_LEN(wrong_connect); i++) {
+        print_message("         %s\n", wrong_connect[i]);
+        internal(decide(HOOK_CONNECT, "connect", wrong_connect[i]));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(wrong_override); i++) {
+        print_message("         %s\n", wrong_override[i]);
+        internal(decide(HOOK_SUBSCRIBE, "subscribe", wrong_override[i]));
+    }
     internal(decide(HOOK_PRESENCE, "presence", "return {}"));
     internal(decide(HOOK_MESSAGE, "message", "return {}"));
 }
