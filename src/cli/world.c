@@ -6,6 +6,8 @@
 #include "bind/bind.h"
 #include "client/client.h"
 #include "core/admission.h"
+#include "core/dict.h"
+#include "core/user_limits.h"
 #include "transport/server.h"
 
 #include <signal.h>
@@ -48,6 +50,8 @@ static void free_parts(struct world *w)
     worker_enter(NULL);
     worker_free(w->worker);
     admission_free(w->node.admission);
+    user_limits_free(w->node.user_limits);
+    dicts_free(w->node.dicts);
 }
 
 enum err world_open(struct world *w, struct settings *settings, const struct script_tool *tool,
@@ -66,6 +70,8 @@ enum err world_open(struct world *w, struct settings *settings, const struct scr
         .worker_count = 1,
         .workers = {w->worker},
         .admission = admission_new(),
+        .user_limits = user_limits_new(),
+        .dicts = dicts_new((size_t)settings->lua_dict_memory_limit),
     };
     random_uuid(w->node.uid);
     w->core = core_new(&w->node, w->worker, settings);

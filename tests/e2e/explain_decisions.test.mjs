@@ -171,6 +171,16 @@ end } }`,
     assert.match(await ask("closed"), /^denied \(code 103\)\n.*allow_subscribe_for_client \(not set\).*\ncomputed\.lua:1: hooks\.channel_options returned nil\n$/);
   });
 
+  add("a hook may look into a dict", async () => {
+    writeFileSync(
+      join(folder, "dict.lua"),
+      `local seats = require "perigee".dict "seats"
+return { hooks = { subscribe = function() return seats:incr("taken") <= 1 end } }`,
+    );
+    const answer = await run(["explain", "-c", "dict.lua", "-u", "ann", "-s", "x", "subscribe"], { cwd: folder });
+    assert.match(answer.stdout, /^allowed\ndict\.lua:2: hooks\.subscribe returned true\n$/, answer.stderr);
+  });
+
   add("a proxy is named by the line of its key", async () => {
     const backend = await startBackend(t, (req, res) => res.end('{"error":{"code":1000,"message":"not you"}}'));
     writeFileSync(

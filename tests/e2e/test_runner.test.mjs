@@ -6,8 +6,10 @@ import { TOP, run, scratch } from "./lib/server.mjs";
 
 const CONFIG = `local perigee = require "perigee"
 local counter = require "counter"
+local hits = perigee.dict "hits"
 return {
-  client = { ping_interval = "60s", token = { hmac_secret_key = os.getenv "NO_SUCH_VARIABLE", issuer = "me", audience = "you" } },
+  client = { rate_limit = { user_command = { rpc = { buckets = { { interval = "1m", rate = 5 } } } } },
+    ping_interval = "60s", token = { hmac_secret_key = os.getenv "NO_SUCH_VARIABLE", issuer = "me", audience = "you" } },
   hooks = {
     start = function() counter.started = counter.started + 1 end,
     connect = function(ctx) if ctx.headers["x-bad"] then return perigee.disconnect_code(4001, "bad header") end end,
@@ -20,7 +22,8 @@ return {
     end,
   },
   channel = { without_namespace = { presence = true, allow_presence_for_subscriber = true } },
-  rpc = { time = function() return { now = perigee.now(), os = os.time(), day = os.date "!%F" } end },
+  rpc = { time = function() return { now = perigee.now(), os = os.time(), day = os.date "!%F" } end,
+    hit = function(client) return hits:incr(client.user, 1, "10s") end },
 }
 `;
 
@@ -42,6 +45,21 @@ t.test("a hook that sleeps moves the clock on", function()
   local ann, before = t.client { user = "ann" }, t.now()
   t.allowed(ann:subscribe "slow")
   t.equal(t.now() - before, 20.0)
+end)
+for i = 1, 2 do
+  t.test("a dict is there, follows the clock, and is fresh for each test " .. i, function()
+    local ann = t.client { user = "ann" }
+    t.equal({ ann:rpc("hit").data, ann:rpc("hit").data }, { 1, 2 })
+    t.advance "11s"
+    t.equal(ann:rpc("hit").data, 1)
+  end)
+end
+t.test("what a user may send is limited over all connections", function()
+  for _ = 1, 5 do
+    t.allowed(t.client { user = "ann" }:rpc "time")
+  end
+  t.denied(t.client { user = "ann" }:rpc "time", 111)
+  t.allowed(t.client { user = "bob" }:rpc "time")
 end)
 t.test("hooks have their time limit", function()
   t.denied(t.client { user = "ann" }:subscribe "loop", 100)
@@ -109,7 +127,7 @@ test("perigee test", async (t) => {
   await t.test("tests that pass: exit 0", async () => {
     const { stdout, code } = await perigee("good_test.lua");
     assert.equal(code, 0, stdout);
-    assert.match(stdout, /^(ok \d+ - .*\n){7}1\.\.7\n# 7 passed, 0 failed\n$/);
+    assert.match(stdout, /^(ok \d+ - .*\n){10}1\.\.10\n# 10 passed, 0 failed\n$/);
   });
   await t.test("failures name line and values: exit 1", async () => {
     const { stdout, code } = await perigee("bad_test.lua");
