@@ -5,7 +5,7 @@
 #include "client/client.h"
 #include "client/control.h"
 #include "client/headers.h"
-#include "codec/utf8.h"
+#include "base/utf8.h"
 #include "codec/ws.h"
 #include "script/lua_json.h"
 #include "script/verdict.h"

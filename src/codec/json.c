@@ -1,7 +1,7 @@
 #include "codec/json.h"
 
 #include "base/mem.h"
-#include "codec/utf8.h"
+#include "base/utf8.h"
 
 #include <math.h>
 #include <stdlib.h>

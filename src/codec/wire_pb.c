@@ -1,6 +1,6 @@
 /* The messages in Protobuf (proto3). Every length is checked against what is there before anything
  * is done with it; unknown fields are skipped; groups, which proto3 does not have, are refused. */
-#include "codec/utf8.h"
+#include "base/utf8.h"
 #include "codec/wire_desc.h"
 
 #include <assert.h>

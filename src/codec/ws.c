@@ -4,7 +4,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
-#include "codec/utf8.h"
+#include "base/utf8.h"
 
 /* Fragments cost time, not memory, since they are joined as they come; what is refused is a message
  * cut so small that only an attacker would do it. */

@@ -1,6 +1,6 @@
 #include "script/answer.h"
 
-#include "codec/utf8.h"
+#include "base/utf8.h"
 
 #include <lauxlib.h>
 

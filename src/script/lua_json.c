@@ -1,7 +1,7 @@
 #include "script/lua_json.h"
 
 #include "codec/json.h"
-#include "codec/utf8.h"
+#include "base/utf8.h"
 
 #include <lauxlib.h>
 #include <math.h>

@@ -2,7 +2,7 @@
 
 #include "base/clock.h"
 #include "codec/jwt.h"
-#include "codec/utf8.h"
+#include "base/utf8.h"
 #include "script/lua_json.h"
 
 #include <lauxlib.h>

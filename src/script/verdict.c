@@ -1,6 +1,6 @@
 #include "script/verdict.h"
 
-#include "codec/utf8.h"
+#include "base/utf8.h"
 #include "script/answer.h"
 #include "script/lua_json.h"
 

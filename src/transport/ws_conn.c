@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "codec/deflate.h"
-#include "codec/utf8.h"
+#include "base/utf8.h"
 #include "core/core.h"
 #include "transport/server_types.h"
 

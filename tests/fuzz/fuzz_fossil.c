@@ -2,7 +2,7 @@
  * made a delta of the base, which must bring it back. */
 #include "base/check.h"
 #include "codec/fossil.h"
-#include "codec/utf8.h"
+#include "base/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,7 +1,7 @@
 /* Any text as JSON. What the scanner accepts must come back the same through every other door. */
 #include "base/check.h"
 #include "codec/json.h"
-#include "codec/utf8.h"
+#include "base/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

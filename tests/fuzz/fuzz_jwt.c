@@ -3,7 +3,7 @@
 #include "base/check.h"
 #include "codec/base64.h"
 #include "codec/jwt.h"
-#include "codec/utf8.h"
+#include "base/utf8.h"
 
 #define NOW 1700000000
 #define SECRET STR("fuzz")

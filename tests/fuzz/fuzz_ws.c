@@ -3,7 +3,7 @@
  * also read as an origin pattern and a list. */
 #include "base/check.h"
 #include "base/mem.h"
-#include "codec/utf8.h"
+#include "base/utf8.h"
 #include "codec/ws.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "codec/fossil.h"
-#include "codec/utf8.h"
+#include "base/utf8.h"
 
 #define OUT_MAX (64 << 20)
 

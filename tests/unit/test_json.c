@@ -9,7 +9,7 @@
 
 #include "base/mem.h"
 #include "codec/json.h"
-#include "codec/utf8.h"
+#include "base/utf8.h"
 
 static struct arena arena = ARENA_INIT;
 

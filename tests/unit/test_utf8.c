@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "codec/utf8.h"
+#include "base/utf8.h"
 
 static const struct sample {
     struct str text;

@@ -1,4 +1,4 @@
-#include "codec/utf8.h"
+#include "base/utf8.h"
 
 #define HIGH_BITS 0x8080808080808080u
 
