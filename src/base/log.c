@@ -1,7 +1,9 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/check.h"
 #include "base/err.h"
+#include "base/utf8.h"
 
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -10,6 +12,10 @@
 #include <unistd.h>
 
 #define LINE_BYTES_MAX 8192
+#define KEY_BYTES_MAX 100
+#define FIELD_BYTES_MIN                                                                            \
+    160             /* kept free for each field to come: its name, and the end of its text */
+#define END_BYTES 8 /* of a line: quote, brace, line feed */
 
 static _Atomic int level_min = LOG_INFO;
 static _Atomic int fd = STDERR_FILENO;
@@ -48,21 +54,40 @@ bool log_enabled(enum log_level level)
     return sink || (int)level >= atomic_load_explicit(&level_min, memory_order_relaxed);
 }
 
-/* A byte above 0x7f passes: user input was validated as UTF-8 or is escaped by its caller. */
-static void add_escaped(struct buf *b, struct str s)
+/* Adds the text, of which nothing can end or forge the line: at most room bytes, the mark of what
+ * was cut off included. What is not UTF-8 would make the line invalid JSON. */
+static void add_escaped(struct buf *b, struct str s, size_t room)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
+    size_t end = b->len + room;
 
+    while (s.len > 0) {
+        unsigned char c = (unsigned char)s.ptr[0];
+        size_t n = utf8_char(s);
+
+        if (end - b->len < 6 + 3) { /* the longest escape, and the mark */
+            buf_add_lit(b, "…");
+            return;
+        }
         if (c == '"' || c == '\\')
             buf_printf(b, "\\%c", c);
         else if (c == '\n')
             buf_add_lit(b, "\\n");
         else if (c < 0x20 || c == 0x7f)
             buf_printf(b, "\\u%04x", c);
+        else if (n == 0)
+            buf_add_lit(b, "\\ufffd");
         else
-            buf_add_char(b, (char)c);
+            buf_add(b, s.ptr, n);
+        s = str_of(s.ptr + MAX(n, 1), s.len - MAX(n, 1));
     }
+}
+
+/* What the next text may take, with left fields behind it. */
+static size_t room_for(const struct buf *b, size_t left)
+{
+    size_t kept = b->len + END_BYTES + left * FIELD_BYTES_MIN;
+
+    return kept < LINE_BYTES_MAX ? LINE_BYTES_MAX - kept : 0;
 }
 
 static void add_time(struct buf *b, bool json)
@@ -89,15 +114,17 @@ static void add_json(struct buf *b, enum log_level level, struct str message,
     buf_printf(b, "{\"level\":\"%s\",\"time\":\"", names[level]);
     add_time(b, true);
     buf_add_lit(b, "\",\"message\":\"");
-    add_escaped(b, message);
+    add_escaped(b, message, room_for(b, n));
     buf_add_char(b, '"');
     for (size_t i = 0; i < n; i++) {
-        buf_printf(b, ",\"%s\":", fields[i].key);
+        buf_add_lit(b, ",\"");
+        add_escaped(b, str_from(fields[i].key), KEY_BYTES_MAX);
+        buf_add_lit(b, "\":");
         if (fields[i].is_number) {
             buf_add_i64(b, fields[i].number);
         } else {
             buf_add_char(b, '"');
-            add_escaped(b, fields[i].text);
+            add_escaped(b, fields[i].text, room_for(b, n - i - 1));
             buf_add_char(b, '"');
         }
     }
@@ -112,9 +139,11 @@ static void add_text(struct buf *b, enum log_level level, struct str message,
     add_time(b, false);
     buf_printf(b, " %s%-5s%s ", colour ? colours[level] : "", names[level],
                colour ? "\033[0m" : "");
-    add_escaped(b, message);
+    add_escaped(b, message, room_for(b, n));
     for (size_t i = 0; i < n; i++) {
-        buf_printf(b, "  %s=", fields[i].key);
+        buf_add_lit(b, "  ");
+        add_escaped(b, str_from(fields[i].key), KEY_BYTES_MAX);
+        buf_add_char(b, '=');
         if (fields[i].is_number) {
             buf_add_i64(b, fields[i].number);
         } else {
@@ -122,7 +151,7 @@ static void add_text(struct buf *b, enum log_level level, struct str message,
 
             if (quoted)
                 buf_add_char(b, '"');
-            add_escaped(b, fields[i].text);
+            add_escaped(b, fields[i].text, room_for(b, n - i - 1));
             if (quoted)
                 buf_add_char(b, '"');
         }
@@ -144,8 +173,7 @@ void log_write(enum log_level level, struct str message, const struct log_field 
         add_json(&line, level, message, fields, n);
     else
         add_text(&line, level, message, fields, n);
-    if (line.overflow && line.len > 0) /* cut, but still one line */
-        line.ptr[line.len - 1] = '\n';
+    CHECK(!line.overflow);
     if (write(atomic_load(&fd), line.ptr, line.len) < 0) {
         /* nowhere left to complain */
     }

@@ -2,10 +2,10 @@
 
 #include "api/spec.h"
 #include "base/random.h"
+#include "base/utf8.h"
 #include "client/client.h"
 #include "client/control.h"
 #include "client/headers.h"
-#include "base/utf8.h"
 #include "codec/ws.h"
 #include "script/lua_json.h"
 #include "script/verdict.h"

@@ -1,8 +1,8 @@
 #include "script/lua_jwt.h"
 
 #include "base/clock.h"
-#include "codec/jwt.h"
 #include "base/utf8.h"
+#include "codec/jwt.h"
 #include "script/lua_json.h"
 
 #include <lauxlib.h>

@@ -25,6 +25,12 @@ static struct str string_arg(lua_State *L, int arg)
 
 /* --- log -------------------------------------------------------------------------------------- */
 
+/* Two members of one name would let a field pass for the line's own. */
+static bool is_taken(const char *key)
+{
+    return strcmp(key, "level") == 0 || strcmp(key, "time") == 0 || strcmp(key, "message") == 0;
+}
+
 /* fields are a table of names and strings, numbers or booleans. Their texts stay on the stack
  * until the line is written. */
 static size_t log_fields(lua_State *L, int table, struct log_field *out)
@@ -32,7 +38,7 @@ static size_t log_fields(lua_State *L, int table, struct log_field *out)
     size_t n = 0;
 
     luaL_checktype(L, table, LUA_TTABLE);
-    luaL_checkstack(L, 4 * LOG_FIELDS_MAX, NULL);
+    luaL_checkstack(L, 5 * LOG_FIELDS_MAX, NULL);
     lua_pushnil(L);
     while (lua_next(L, table)) {
         struct log_field *field = &out[n];
@@ -42,6 +48,10 @@ static size_t log_fields(lua_State *L, int table, struct log_field *out)
         if (n++ == LOG_FIELDS_MAX)
             luaL_error(L, "more than %d log fields", LOG_FIELDS_MAX);
         *field = (struct log_field){.key = lua_tostring(L, -2)};
+        if (is_taken(field->key)) {
+            field->key = lua_pushfstring(L, "field_%s", field->key);
+            lua_insert(L, -3); /* below name and value */
+        }
         if (lua_isinteger(L, -1)) {
             field->is_number = true;
             field->number = lua_tointeger(L, -1);

@@ -8,8 +8,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
-#include "codec/deflate.h"
 #include "base/utf8.h"
+#include "codec/deflate.h"
 #include "core/core.h"
 #include "transport/server_types.h"
 

@@ -29,6 +29,17 @@ print(perigee.json.encode { 1, "a" }, perigee.base64.encode "x", perigee.env("NO
     assert.match(stdout, /^script\.lua\t2\t--first\tsecond\t--first\tsecond\n\[1,"a"\]\teA==\tnone\t\d+\.\d+\.\d+\n$/);
   });
 
+  await t.test("what is logged stays one JSON line", async () => {
+    const { stderr } = await exits(
+      `local perigee = require "perigee"
+perigee.log.info("x \\xff", { level = "fatal", ['a":1,"b'] = true, ["c\\nd"] = ("y"):rep(20000) })`,
+      0,
+    );
+    const { time, "c\nd": long, ...line } = JSON.parse(stderr);
+    assert.ok(time && long.length > 1000);
+    assert.deepEqual(line, { level: "info", message: "x \ufffd", field_level: "fatal", 'a":1,"b': "true" });
+  });
+
   await t.test("it waits, for time and for other servers", async () => {
     const backend = await startBackend(t, (req, res) => res.end(`you asked for ${req.url}`));
     const { stdout } = await exits(
