@@ -23,6 +23,20 @@ enum err api_push_custom(struct script *s, lua_State *co, struct str name, struc
     return OK;
 }
 
+/* Whoever called hears of an internal error only. */
+static void log_no_error(lua_State *co, int idx, enum answer_kind kind, bool broken)
+{
+    size_t len;
+    const char *text = lua_type(co, idx) == LUA_TSTRING ? lua_tolstring(co, idx, &len) : NULL;
+    struct str cause = text ? str_of(text, len) : STR("nil and no error of perigee.error");
+
+    if (kind == ANSWER_DISCONNECT)
+        cause = STR("perigee.disconnect_code: there is nobody to disconnect");
+    else if (broken)
+        cause = STR("an error whose fields were changed");
+    LOG_WITH(LOG_ERROR, "an API command of config.lua failed", LOG_S("cause", cause));
+}
+
 /* nil, perigee.error(…); perigee.error(…) alone; what a failed server call returned. */
 static bool is_refusal(lua_State *co, int first, int n, struct api_reply *reply)
 {
@@ -38,6 +52,8 @@ static bool is_refusal(lua_State *co, int first, int n, struct api_reply *reply)
         kind = answer_at(co, failed ? first + 1 : first, &answer, &broken);
     if (kind == ANSWER_NONE && !broken && !failed)
         return false;
+    if (kind != ANSWER_ERROR)
+        log_no_error(co, failed ? first + 1 : first, kind, broken);
     reply->code = kind == ANSWER_ERROR ? answer.code : API_INTERNAL;
     reply->message = kind == ANSWER_ERROR ? answer.text : STR_NONE;
     return true;

@@ -81,6 +81,8 @@ test("API commands of one's own", async (t) => {
         end`),
         refuse: lua('function(params) return perigee.error(409, "conflict") end'),
         fail: lua('function(params) error("api boom") end'),
+        gives_up: lua('function(params) return nil, "the archive is away" end'),
+        kicks: lua('function(params) return perigee.disconnect_code(4000, "x") end'),
         nothing: lua("function(params) end"),
       },
     },
@@ -99,6 +101,9 @@ test("API commands of one's own", async (t) => {
   await t.test("errors, exceptions and nothing", async () => {
     assert.deepEqual(await server.api("refuse"), { error: { code: 409, message: "conflict" } });
     assert.equal((await server.api("fail")).error.code, 100);
+    for (const command of ["gives_up", "kicks"]) assert.equal((await server.api(command)).error.code, 100);
+    await server.logged(/an API command of config\.lua failed","cause":"the archive is away"/);
+    await server.logged(/"cause":"perigee\.disconnect_code: there is nobody to disconnect"/);
     assert.equal((await server.apiText("nothing", "{}")).text, '{"result":{}}');
   });
   await t.test("need the key, and may stand in a batch", async () => {
