@@ -138,8 +138,7 @@ static void open_world(void)
     random_set_source(fill_random);
     snprintf(text[0], sizeof text[0], "%s%s", config_head, config_tail);
     snprintf(text[1], sizeof text[1], "%s%s%s", config_head, other, config_tail);
-    world_open(text[0], true);
-    node.admission = admission_new();
+    world_begin(text[0]);
     variants[0] = settings_ref(settings);
     variants[1] = world_settings(text[1]);
 }

@@ -75,11 +75,10 @@ static const char config[] =
     "}\n";
 
 static struct loopback *me;
-static struct settings *reloaded;
 
 static int set_up(void **state)
 {
-    world_open(config, true);
+    world_begin(config);
     me = loopback_connected("me", KIND_WS_JSON, "7");
     return 0;
 }
@@ -91,10 +90,7 @@ static int tear_down(void **state)
             loopback_close(loopbacks[i]);
     }
     world_pass(10000); /* hooks that wait end */
-    world_close();
-    if (reloaded)
-        settings_unref(reloaded);
-    reloaded = NULL;
+    world_end();
     return 0;
 }
 
@@ -451,20 +447,10 @@ static void a_position_is_checked_against_the_channels_own_stream(void **state)
 
 static void a_reload_forgets_everything(void **state)
 {
-    struct script *old = core->script;
-    struct script_request request = {.worker = worker, .open = bind_open};
-    struct buf problem = BUF_INIT(65536);
-
     subscribe("open1");
     loopback_put(me, "{\"id\":1,\"subscribe\":{\"channel\":\"slow\"}}");
     world_turn();
-    request.settings = reloaded = world_settings(config);
-    if (script_new(&request, &problem, &core->script) != OK)
-        fail_msg("%.*s", STR_ARGS(buf_str(&problem)));
-    buf_deinit(&problem);
-    settings_unref(core->settings);
-    core->settings = settings_ref(reloaded);
-    script_close(old);
+    world_reload(config);
     assert_int_equal(channels_kept(), 0);
     world_pass(4000); /* the old hook, then the new one */
     expect(loopback_read(me), "{\"id\":1,\"subscribe\":{}}");

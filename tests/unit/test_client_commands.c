@@ -42,13 +42,13 @@ static const enum kind kinds[] = {KIND_WS_JSON, KIND_WS_PROTOBUF};
 
 static int set_up(void **state)
 {
-    world_open(config, false);
+    world_begin(config);
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    world_close();
+    world_end();
     return 0;
 }
 

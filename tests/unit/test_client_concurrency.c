@@ -38,13 +38,13 @@ static const char config[] =
 
 static int set_up(void **state)
 {
-    world_open(config, true);
+    world_begin(config);
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    world_close();
+    world_end();
     return 0;
 }
 

@@ -30,13 +30,13 @@ static const char config[] =
 
 static int set_up(void **state)
 {
-    world_open(config, true);
+    world_begin(config);
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    world_close();
+    world_end();
     return 0;
 }
 
@@ -253,7 +253,7 @@ static void publish_late(const char *channel, uint64_t ms)
         .channel = str_from(channel), .data = STR("1"), .data_is_json = true});
     struct publish_request request = {.stream = {5, 60000, 3600000}};
 
-    world_mono_ms += ms;
+    world_pass(ms);
     home_publish(core, p, &request, NULL, NULL);
     world_turn();
 }

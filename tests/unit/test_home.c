@@ -92,13 +92,13 @@ static void an_inline_publish_overtakes_no_request(void **state)
 
 static int set_up(void **state)
 {
-    world_open("return {}", false);
+    world_begin("return {}");
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    world_close();
+    world_end();
     return 0;
 }
 

@@ -84,7 +84,7 @@ static void change(struct member *m)
 
 static void joins_go_to_those_who_asked_whoever_came_and_went(void **state)
 {
-    world_open("return {}", false);
+    world_begin("return {}");
     for (size_t i = 0; i < CLIENTS; i++) {
         struct member *m = &members[i];
 
@@ -103,7 +103,7 @@ static void joins_go_to_those_who_asked_whoever_came_and_went(void **state)
         outbox_deinit(&members[i].outbox);
     }
     assert_int_equal(hub_counts(core->hub).channels, 0);
-    world_close();
+    world_end();
 }
 
 int main(void)

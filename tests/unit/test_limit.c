@@ -21,7 +21,7 @@ static struct limit_slot slot;
 
 static int open_with(const char *text)
 {
-    world_open(text, false);
+    world_begin(text);
     limits = limits_new(core);
     slot = (struct limit_slot){0};
     return 0;
@@ -47,7 +47,7 @@ static int tear_down(void **state)
 {
     limit_release(limits, &slot);
     limits_free(limits);
-    world_close();
+    world_end();
     return 0;
 }
 

@@ -32,7 +32,7 @@ static const char config[] = HEAD NOTE_HOOKS "}\n";
 
 static int set_up(void **state)
 {
-    world_open(config, true);
+    world_begin(config);
     return 0;
 }
 
@@ -46,7 +46,7 @@ static int tear_down(void **state)
     }
     asker = NULL;
     world_pass(120000); /* for the hooks that wait */
-    world_close();
+    world_end();
     return 0;
 }
 
@@ -225,33 +225,6 @@ static void hooks_that_were_stopped_hear_nothing(void **state)
 /* --- hooks of a namespace, and hooks that come with a reload -------------------------------------
  */
 
-static struct settings *reloaded;
-
-static void reload(const char *text)
-{
-    struct script *old = core->script;
-    struct script_request request = {.worker = worker, .open = bind_open};
-    struct buf problem = BUF_INIT(65536);
-
-    if (reloaded)
-        settings_unref(reloaded);
-    request.settings = reloaded = world_settings(text);
-    if (script_new(&request, &problem, &core->script) != OK)
-        fail_msg("%.*s", STR_ARGS(buf_str(&problem)));
-    buf_deinit(&problem);
-    settings_unref(core->settings);
-    core->settings = settings_ref(reloaded);
-    script_close(old);
-}
-
-static int tear_down_reloaded(void **state)
-{
-    tear_down(state);
-    settings_unref(reloaded);
-    reloaded = NULL;
-    return 0;
-}
-
 static const char without_hooks[] =
     HEAD "  rpc = { events = function() local n = #events + #waits note('') return n end } }\n";
 
@@ -259,12 +232,12 @@ static void new_hooks_hear_what_happens_from_then_on(void **state)
 {
     struct loopback *a = loopback_connected("a", KIND_WS_JSON, "1");
 
-    reload(without_hooks);
+    world_reload(without_hooks);
     subscribe(a, "x");
     subscribe(a, "y");
     unsubscribe(a, "y");
     assert_true(occupancy_is_idle(core->clients->occupancy)); /* no hook, no cost */
-    reload(config);
+    world_reload(config);
     world_pass(60000);
     assert_string_equal(events(), "");
     subscribe(a, "z");
@@ -272,7 +245,7 @@ static void new_hooks_hear_what_happens_from_then_on(void **state)
     world_pass(5000);
     assert_string_equal(events(), "+z -x");
     unsubscribe(a, "z");
-    reload(without_hooks);
+    world_reload(without_hooks);
     world_pass(5000); /* nobody is there to be told */
     assert_true(occupancy_is_idle(core->clients->occupancy));
 }
@@ -281,17 +254,18 @@ static void a_namespace_has_its_own(void **state)
 {
     struct loopback *a = loopback_connected("a", KIND_WS_JSON, "1");
 
-    reload("local events = {}\n"
-           "local function note(mark) return function(channel)\n"
-           "  events[#events + 1] = mark .. channel end end\n"
-           "return { client = { token = { hmac_secret_key = 'secret' }, ping_interval = 0, "
-           "pong_timeout = 0 },\n"
-           "  channel = { vacated_event_delay = 0,\n"
-           "    without_namespace = { allow_subscribe_for_client = true },\n"
-           "    namespaces = { own = { allow_subscribe_for_client = true,\n"
-           "      hooks = { vacated = note '~' } } } },\n"
-           "  rpc = { events = function() local text = table.concat(events, ' ') events = {}\n"
-           "    return text end } }\n");
+    world_reload(
+        "local events = {}\n"
+        "local function note(mark) return function(channel)\n"
+        "  events[#events + 1] = mark .. channel end end\n"
+        "return { client = { token = { hmac_secret_key = 'secret' }, ping_interval = 0, "
+        "pong_timeout = 0 },\n"
+        "  channel = { vacated_event_delay = 0,\n"
+        "    without_namespace = { allow_subscribe_for_client = true },\n"
+        "    namespaces = { own = { allow_subscribe_for_client = true,\n"
+        "      hooks = { vacated = note '~' } } } },\n"
+        "  rpc = { events = function() local text = table.concat(events, ' ') events = {}\n"
+        "    return text end } }\n");
     subscribe(a, "x");
     assert_true(occupancy_is_idle(core->clients->occupancy));
     subscribe(a, "own:1");
@@ -329,7 +303,7 @@ static const char meddling[] =
 
 static int set_up_meddling(void **state)
 {
-    world_open(meddling, true);
+    world_begin(meddling);
     return 0;
 }
 
@@ -363,8 +337,8 @@ int main(void)
         T(hooks_that_were_stopped_hear_nothing),
 #undef T
         cmocka_unit_test_setup_teardown(new_hooks_hear_what_happens_from_then_on, set_up,
-                                        tear_down_reloaded),
-        cmocka_unit_test_setup_teardown(a_namespace_has_its_own, set_up, tear_down_reloaded),
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_namespace_has_its_own, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_unsubscribe_hook_may_unsubscribe_and_subscribe,
                                         set_up_meddling, tear_down),
     };

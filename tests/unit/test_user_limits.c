@@ -24,8 +24,8 @@ static struct limit_slot slots[2];
 
 static int set_up(void **state)
 {
-    world_open(config, false);
-    node.user_limits = user_limits_new();
+    world_begin(config);
+    world.node.user_limits = user_limits_new();
     for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
         limits[i] = limits_new(core);
         slots[i] = (struct limit_slot){0};
@@ -39,8 +39,8 @@ static int tear_down(void **state)
         limit_release(limits[i], &slots[i]);
         limits_free(limits[i]);
     }
-    user_limits_free(node.user_limits);
-    world_close();
+    user_limits_free(world.node.user_limits);
+    world_end();
     return 0;
 }
 
@@ -100,7 +100,7 @@ static void every_bucket_of_a_list_counts(void **state)
 static void nobody_in_particular_has_no_limit(void **state)
 {
     assert_int_equal(take(0, "", METHOD_RPC, 200), 200);
-    assert_int_equal(user_limits_count(node.user_limits), 0);
+    assert_int_equal(user_limits_count(world.node.user_limits), 0);
 }
 
 static void what_has_no_option_counts_as_one_of_all(void **state)
@@ -132,16 +132,16 @@ static void users_whose_buckets_are_full_are_forgotten(void **state)
         assert_int_equal(take(0, name, METHOD_RPC, 1), 1);
         world_pass(10);
     }
-    assert_in_range(user_limits_count(node.user_limits), 10, 400);
+    assert_in_range(user_limits_count(world.node.user_limits), 10, 400);
     world_pass(2100); /* two sweeps of the worker */
-    assert_int_equal(user_limits_count(node.user_limits), 0);
+    assert_int_equal(user_limits_count(world.node.user_limits), 0);
     assert_int_equal(take(0, "user0", METHOD_RPC, 20), 8);
 }
 
 static void tighter_buckets_hold_at_once(void **state)
 {
     struct rate_buckets wide = {{{60000, 600}}, 1}, tight = {{{1000, 2}}, 1};
-    struct user_limits *ul = node.user_limits;
+    struct user_limits *ul = world.node.user_limits;
     unsigned taken = 0;
 
     while (user_limits_take(ul, STR("7"), &(struct user_limit){1, &wide}, 1, 1) == 1)
@@ -176,7 +176,7 @@ static void threads_take_no_more_than_there_is(void **state)
 
     taken_by_all = 0;
     for (int i = 0; i < THREADS; i++)
-        assert_int_equal(uv_thread_create(&threads[i], take_many, node.user_limits), 0);
+        assert_int_equal(uv_thread_create(&threads[i], take_many, world.node.user_limits), 0);
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(uv_thread_join(&threads[i]), 0);
     assert_int_equal(taken_by_all, 5000);

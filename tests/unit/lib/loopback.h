@@ -74,7 +74,7 @@ static UNUSED struct loopback *loopback_open(const char *name, enum kind kind)
     l->transport.kind = kind;
     outbox_init(&l->transport.outbox, NULL, (size_t)settings->client_queue_max_size,
                 loopback_on_fail);
-    CHECK(admission_enter(node.admission, settings, worker->now_ms) == OK);
+    CHECK(admission_enter(world.node.admission, settings, worker->now_ms) == OK);
     l->client = client_new(core, &l->transport, &(struct transport_request){.path = STR("/")});
     uuid_write(&l->client->id, l->id);
     for (size_t i = 0; i < LOOPBACKS_MAX; i++) {
