@@ -27,11 +27,6 @@ bool headers_next(struct str *packed, struct str *name, struct str *value)
     return true;
 }
 
-static bool are_wanted(const struct client *cl)
-{
-    return cl->core->script && hook_wants_headers(cl->core->script);
-}
-
 /* What a trusted reverse proxy says about the user: the last header of that name, which is the
  * one that the proxy added. */
 static void keep_proxy_user(struct client *cl, const struct transport_request *r)
@@ -64,7 +59,7 @@ void headers_keep(struct client *cl, const struct transport_request *request)
     struct buf packed = BUF_INIT(1 << 20);
 
     keep_proxy_user(cl, request);
-    if (!are_wanted(cl))
+    if (!hook_wants_headers(cl->core->script))
         return;
     for (size_t i = 0; i < request->header_count; i++)
         pack(&packed, request->headers[i].name, request->headers[i].value);
@@ -110,7 +105,7 @@ enum err headers_keep_emulated(struct client *cl, struct wire_pairs pairs)
     }
     if (err == OK && packed.overflow)
         err = ERR_LIMIT;
-    if (err == OK && are_wanted(cl) && packed.len > 0)
+    if (err == OK && hook_wants_headers(cl->core->script) && packed.len > 0)
         client_set_text(cl, CLIENT_EMULATED, buf_str(&packed));
     buf_deinit(&packed);
     return err;

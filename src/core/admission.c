@@ -41,8 +41,6 @@ struct admission *admission_new(void)
 
 void admission_free(struct admission *a)
 {
-    if (!a)
-        return;
     for (size_t i = 0; i < STRIPES; i++) {
         struct map_iter it;
 
@@ -73,11 +71,8 @@ static bool take_rate(struct admission *a, int64_t rate, uint64_t now_ns)
 
 enum err admission_enter(struct admission *a, const struct settings *s, uint64_t now_ms)
 {
-    uint64_t others;
+    uint64_t others = atomic_fetch_add_explicit(&a->connections, 1, memory_order_relaxed);
 
-    if (!a)
-        return OK;
-    others = atomic_fetch_add_explicit(&a->connections, 1, memory_order_relaxed);
     if (s->client_connection_limit > 0 && others >= (uint64_t)s->client_connection_limit) {
         admission_leave(a);
         atomic_fetch_add_explicit(&a->over_limit, 1, memory_order_relaxed);
@@ -94,21 +89,16 @@ enum err admission_enter(struct admission *a, const struct settings *s, uint64_t
 
 void admission_leave(struct admission *a)
 {
-    if (a) {
-        uint64_t before = atomic_fetch_sub_explicit(&a->connections, 1, memory_order_relaxed);
+    uint64_t before = atomic_fetch_sub_explicit(&a->connections, 1, memory_order_relaxed);
 
-        DCHECK(before > 0);
-        (void)before;
-    }
+    DCHECK(before > 0);
+    (void)before;
 }
 
 bool admission_may_warn(struct admission *a, uint64_t now_ms)
 {
-    uint64_t last;
+    uint64_t last = atomic_load_explicit(&a->warned_ms, memory_order_relaxed);
 
-    if (!a)
-        return true;
-    last = atomic_load_explicit(&a->warned_ms, memory_order_relaxed);
     if (last != 0 && now_ms < last + WARN_EVERY_MS)
         return false;
     return atomic_compare_exchange_strong_explicit(&a->warned_ms, &last, now_ms,
@@ -130,12 +120,9 @@ enum err admission_enter_user(struct admission *a, struct str user, int64_t limi
     uint64_t hash = map_hash(user);
     struct counted_user *u;
     struct map_node *node;
-    struct stripe *s;
+    struct stripe *s = lock_stripe(a, hash);
     enum err err = OK;
 
-    if (!a)
-        return OK;
-    s = lock_stripe(a, hash);
     node = map_get_hashed(&s->users, user, hash);
     if (node) {
         u = container_of(node, struct counted_user, by_name);
@@ -156,12 +143,9 @@ enum err admission_enter_user(struct admission *a, struct str user, int64_t limi
 void admission_leave_user(struct admission *a, struct str user)
 {
     uint64_t hash = map_hash(user);
+    struct stripe *s = lock_stripe(a, hash);
     struct map_node *node;
-    struct stripe *s;
 
-    if (!a)
-        return;
-    s = lock_stripe(a, hash);
     node = map_get_hashed(&s->users, user, hash);
     CHECK(node != NULL);
     if (--container_of(node, struct counted_user, by_name)->connections == 0) {
@@ -174,8 +158,6 @@ void admission_leave_user(struct admission *a, struct str user)
 
 struct admission_counts admission_counts(const struct admission *a)
 {
-    if (!a)
-        return (struct admission_counts){0};
     return (struct admission_counts){
         .connections = atomic_load_explicit(&a->connections, memory_order_relaxed),
         .over_limit = atomic_load_explicit(&a->over_limit, memory_order_relaxed),

@@ -16,7 +16,7 @@ struct admission *admission_new(void);
 void admission_free(struct admission *a);
 
 /* OK: counted. ERR_LIMIT: client.connection_limit; ERR_BUSY: client.connection_rate_limit. Both are
- * counted as refusals. a NULL: nothing is limited. */
+ * counted as refusals. */
 enum err admission_enter(struct admission *a, const struct settings *s, uint64_t now_ms) NODISCARD;
 void admission_leave(struct admission *a);
 /* Should this refusal be logged? At most one every three seconds. */

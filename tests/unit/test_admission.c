@@ -43,10 +43,6 @@ static void without_limits_everybody_is_counted_and_comes_in(void **state)
 {
     assert_int_equal(enter(1000, 1000, OK), 1000);
     assert_int_equal(admission_counts(admission).connections, 1000);
-    assert_int_equal(admission_enter(NULL, &settings, 0), OK);
-    admission_leave(NULL);
-    assert_int_equal(admission_enter_user(NULL, STR("u"), 1), OK);
-    admission_leave_user(NULL, STR("u"));
 }
 
 static void over_the_limit_nobody_comes_in_until_somebody_leaves(void **state)
