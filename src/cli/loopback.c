@@ -63,16 +63,6 @@ void loopback_say(struct loopback *l, struct str message)
         client_receive(l->client, message);
 }
 
-/* The JSON inside a frame for a WebSocket. */
-static struct str unframe(const struct frame *f)
-{
-    unsigned short_len = (unsigned char)f->bytes[1] & 127;
-    size_t head = short_len < 126 ? 2 : short_len == 126 ? 4 : 10;
-
-    CHECK(f->len >= head);
-    return str_of(f->bytes + head, f->len - head);
-}
-
 bool loopback_listen(struct loopback *l)
 {
     bool something = false;
@@ -81,7 +71,7 @@ bool loopback_listen(struct loopback *l)
     if (l->client == NULL)
         return false;
     while ((f = outbox_take(&l->transport.outbox)) != NULL) {
-        struct str message = unframe(f);
+        struct str message = ws_payload(frame_bytes(f));
 
         if (str_eq(message, STR("{}"))) {
             loopback_say(l, message); /* a ping; and its pong */

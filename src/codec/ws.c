@@ -349,6 +349,15 @@ size_t ws_header(char out[WS_HEADER_MAX], enum ws_opcode opcode, size_t len)
     return 2 + extra;
 }
 
+struct str ws_payload(struct str frame)
+{
+    unsigned short_len = (unsigned char)frame.ptr[1] & 127;
+    size_t head = short_len < 126 ? 2 : short_len == 126 ? 4 : 10;
+
+    CHECK(frame.len >= head);
+    return str_cut(frame, head);
+}
+
 size_t ws_close_frame(char out[WS_CLOSE_FRAME_MAX], uint32_t code, struct str reason)
 {
     size_t head;

@@ -78,6 +78,8 @@ static inline void ws_header_compressed(char out[WS_HEADER_MAX])
 {
     out[0] = (char)(out[0] | 0x40);
 }
+/* What such a frame carries. */
+struct str ws_payload(struct str frame);
 /* A whole close frame, the reason cut to fit at the end of a character; WS_CODE_NONE: an empty one.
  * Returns its length. */
 size_t ws_close_frame(char out[WS_CLOSE_FRAME_MAX], uint32_t code, struct str reason);

@@ -29,6 +29,11 @@ static inline struct frame *frame_of(struct str bytes)
     return f;
 }
 
+static inline struct str frame_bytes(const struct frame *f)
+{
+    return str_of(f->bytes, f->len);
+}
+
 static inline struct frame *frame_ref(struct frame *f)
 {
     f->refs++;

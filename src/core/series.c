@@ -58,7 +58,7 @@ static struct str join(struct series_join *place, const struct series *s)
 struct str series_join(struct series_pool *pool, struct series *s)
 {
     if (s->count == 1)
-        return str_of(s->frame->bytes, s->frame->len);
+        return frame_bytes(s->frame);
     if (pool->joins[s->join].of == s)
         return buf_str(&pool->joins[s->join].bytes);
     s->join = pool->next_join++ % SERIES_JOINS;

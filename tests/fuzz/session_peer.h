@@ -275,7 +275,7 @@ static bool peer_take(struct peer *p, struct arena *a, struct wire_reply *out)
 
     if (f == NULL)
         return false;
-    message = arena_dup(a, frame_payload(f));
+    message = arena_dup(a, ws_payload(frame_bytes(f)));
     frame_unref(f);
     if (wire == WIRE_JSON) {
         CHECK(json_valid(message) && str_find(message, '\n') < 0);

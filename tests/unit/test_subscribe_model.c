@@ -8,12 +8,12 @@
 #include "base/mem.h"
 #include "codec/fossil.h"
 #include "codec/json.h"
+#include "codec/ws.h"
 #include "core/core.h"
 #include "core/encode.h"
 #include "core/home.h"
 #include "core/hub.h"
 #include "core/outbox.h"
-#include "lib/payload.h"
 #include "loop/worker.h"
 
 #include <setjmp.h>
@@ -179,7 +179,8 @@ static void read_pushes(struct subscriber *s)
 
     while ((f = outbox_take(&s->outbox)) != NULL) {
         struct wire_reply reply = {0};
-        enum err err = wire_decode(WIRE_JSON, &wire_desc_reply, frame_payload(f), &a, &reply);
+        enum err err =
+            wire_decode(WIRE_JSON, &wire_desc_reply, ws_payload(frame_bytes(f)), &a, &reply);
 
         if (err != OK || s->phase != IN || reply.push == NULL || reply.push->pub == NULL)
             s->member->errors++;

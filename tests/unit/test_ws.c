@@ -412,6 +412,20 @@ static void ws_writes_the_shortest_header(void **state)
     assert_memory_equal(out, "\x81\x7F\0\0\0\0\0\1\0\0", 10);
 }
 
+static void ws_finds_what_its_own_frames_carry(void **state)
+{
+    static char frame[WS_HEADER_MAX + 65536];
+
+    for (size_t i = 0; i < 5; i++) {
+        size_t len = (const size_t[]){1, 125, 126, 65535, 65536}[i];
+        size_t head = ws_header(frame, WS_TEXT, len);
+        struct str payload = ws_payload(str_of(frame, head + len));
+
+        assert_ptr_equal(payload.ptr, frame + head);
+        assert_int_equal(payload.len, len);
+    }
+}
+
 static void ws_cuts_a_close_reason_between_characters(void **state)
 {
     char out[WS_CLOSE_FRAME_MAX], reason[124];
@@ -528,6 +542,7 @@ int main(void)
         cmocka_unit_test(ws_understands_close_frames),
         cmocka_unit_test(ws_bounds_the_number_of_fragments),
         cmocka_unit_test(ws_writes_the_shortest_header),
+        cmocka_unit_test(ws_finds_what_its_own_frames_carry),
         cmocka_unit_test(ws_cuts_a_close_reason_between_characters),
         cmocka_unit_test(ws_answers_the_key_of_the_rfc),
         cmocka_unit_test(ws_reads_lists_of_tokens),

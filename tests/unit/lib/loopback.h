@@ -3,10 +3,10 @@
  * encoding on the wire. In what is read, a client's id is its name and an epoch is "E". */
 #pragma once
 
-#include "payload.h"
 #include "world.h"
 
 #include "codec/jwt.h"
+#include "codec/ws.h"
 #include "core/admission.h"
 
 #define LOOPBACKS_MAX 16
@@ -174,7 +174,7 @@ static UNUSED const char *loopback_read_raw(struct loopback *l)
     while ((f = outbox_take(&l->transport.outbox)) != NULL) {
         if (l->text.len > 0)
             buf_add_char(&l->text, '\n');
-        loopback_add_json(&l->text, l->transport.kind, frame_payload(f));
+        loopback_add_json(&l->text, l->transport.kind, ws_payload(frame_bytes(f)));
         frame_unref(f);
     }
     buf_add_char(&l->text, '\0');
