@@ -259,7 +259,7 @@ static enum err check_string_map(struct str value, struct arena *a)
     return err == ERR_NOT_FOUND ? OK : ERR_SYNTAX;
 }
 
-static void push_absent(lua_State *L, enum api_type type)
+void api_push_absent(lua_State *L, enum api_type type)
 {
     switch (type) {
     case API_STRING:
@@ -297,7 +297,7 @@ static enum err push_collected(lua_State *L, const struct api_spec *spec, size_t
     if (c->present >> i & 1)
         return push_field(&spec->fields[i], c->values[i], args, L);
     if (L)
-        push_absent(L, spec->fields[i].type);
+        api_push_absent(L, spec->fields[i].type);
     return OK;
 }
 
@@ -352,7 +352,7 @@ static enum err push_field(const struct api_field *field, struct str value, stru
 {
     if (json_is_null(value) && field->type != API_RAW) {
         if (L)
-            push_absent(L, field->type);
+            api_push_absent(L, field->type);
         return OK;
     }
     switch (field->type) {

@@ -104,5 +104,8 @@ void api_to_table(const struct api_spec *spec, lua_State *L, int first, int coun
 /* An empty buffer of the state, for one conversion: an error that Lua raises leaks nothing. */
 struct buf *api_scratch(lua_State *L);
 
+/* What an argument is when it is absent. */
+void api_push_absent(lua_State *L, enum api_type type);
+
 /* The bytes of a raw argument; false: it is nil or false. */
 bool api_to_raw(lua_State *L, int index, struct api_raw *out);

@@ -102,41 +102,13 @@ static void take_strings(lua_State *L, const struct place *at)
     }
 }
 
-static void take_absent(lua_State *L, enum api_type type)
-{
-    lua_pop(L, 1);
-    switch (type) {
-    case API_STRING:
-        lua_pushliteral(L, "");
-        break;
-    case API_BOOL:
-        lua_pushboolean(L, false);
-        break;
-    case API_INT:
-    case API_INT32:
-    case API_UINT:
-    case API_UINT32:
-        lua_pushinteger(L, 0);
-        break;
-    case API_STRINGS:
-        lua_newtable(L);
-        break;
-    case API_RAW:
-    case API_OBJECT:
-    case API_STRING_MAP:
-    case API_BASE64:
-    case API_RECORD:
-        lua_pushnil(L);
-        break;
-    }
-}
-
 static void take_record(lua_State *L, const struct api_spec *spec, const struct place *at);
 
 static void take(lua_State *L, const struct api_field *field, const struct place *at)
 {
     if (lua_isnil(L, -1)) {
-        take_absent(L, field->type);
+        lua_pop(L, 1);
+        api_push_absent(L, field->type);
         return;
     }
     switch (field->type) {
