@@ -375,11 +375,7 @@ static void on_hook(void *arg, const struct hook_verdict *v)
                        &(struct refusal){.cause = "the connect hook gave caps that are not valid",
                                          .option = STR("hooks.connect")});
         return;
-    case VERDICT_REFUSE:
-        fail_disconnect(
-            c, DISCONNECT_PERMISSION_DENIED,
-            &(struct refusal){.cause = "the hook said no", .option = STR("hooks.connect")});
-        return;
+    case VERDICT_REFUSE: /* here false is an error */
     case VERDICT_ERROR:
         make_unusable(c);
         break;

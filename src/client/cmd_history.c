@@ -77,14 +77,9 @@ static void on_hook(void *arg, const struct hook_verdict *v)
         read_history(r);
         return;
     case VERDICT_REFUSE:
-        command_refuse(p->cl, p->id, ERROR_PERMISSION_DENIED,
-                       &(struct refusal){.cause = "the hook said no",
-                                         .option = STR("hooks.history"),
-                                         .channel = p->channel});
-        break;
     case VERDICT_ERROR:
     case VERDICT_DISCONNECT:
-        command_refuse_verdict(p->cl, p->id, p->channel, v);
+        command_refuse_by_hook(p, STR("hooks.history"), v);
         break;
     }
     end(r);

@@ -77,15 +77,9 @@ static void on_hook(struct pending *p, const struct hook_verdict *v, bool stats)
             client_allowed(p->cl, NULL, 0, ACTION_PRESENCE, BY_HOOK);
             break;
         case VERDICT_REFUSE:
-            command_refuse(p->cl, p->id, ERROR_PERMISSION_DENIED,
-                           &(struct refusal){.cause = "the hook said no",
-                                             .option = STR("hooks.presence"),
-                                             .channel = p->channel});
-            read = false;
-            break;
         case VERDICT_ERROR:
         case VERDICT_DISCONNECT:
-            command_refuse_verdict(p->cl, p->id, p->channel, v);
+            command_refuse_by_hook(p, STR("hooks.presence"), v);
             read = false;
             break;
         }

@@ -105,12 +105,7 @@ static void on_hook(void *arg, const struct hook_verdict *v)
         publish(w, v->has_data ? v->data : p->data,
                 v->has_data ? v->data_is_json : kind_wire(p->cl->hub.kind) == WIRE_JSON, v);
         return;
-    case VERDICT_REFUSE:
-        command_refuse(p->cl, p->id, ERROR_PERMISSION_DENIED,
-                       &(struct refusal){.cause = "the hook said no",
-                                         .option = STR("hooks.publish"),
-                                         .channel = p->channel});
-        break;
+    case VERDICT_REFUSE: /* here false is an error */
     case VERDICT_ERROR:
     case VERDICT_DISCONNECT:
         command_refuse_verdict(p->cl, p->id, p->channel, v);

@@ -12,10 +12,7 @@ static void on_rpc(void *arg, const struct hook_verdict *v)
         case VERDICT_ALLOW:
             client_reply(p->cl, &(struct wire_reply){.id = p->id, .rpc = &result});
             break;
-        case VERDICT_REFUSE:
-            command_refuse(p->cl, p->id, ERROR_PERMISSION_DENIED,
-                           &(struct refusal){.cause = "the rpc function said no"});
-            break;
+        case VERDICT_REFUSE: /* here false is an error, or a method's result */
         case VERDICT_ERROR:
         case VERDICT_DISCONNECT:
             command_refuse_verdict(p->cl, p->id, STR_NONE, v);
@@ -29,7 +26,7 @@ void cmd_rpc(struct client *cl, const struct wire_command *command)
 {
     const struct wire_rpc_request *r = command->rpc;
     struct script *script = cl->core->script;
-    bool by_name = script && hook_has_rpc(script, r->method);
+    bool by_name = hook_has_rpc(script, r->method);
     struct hook_request request = {
         .client = cl,
         .data_is_binary = kind_wire(cl->hub.kind) != WIRE_JSON,
@@ -37,7 +34,7 @@ void cmd_rpc(struct client *cl, const struct wire_command *command)
     struct pending *p;
 
     if (!by_name && !hook_is_set(script, 0, HOOK_RPC)) {
-        bool none = !script || !hook_has_any_rpc(script);
+        bool none = !hook_has_any_rpc(script);
 
         command_refuse(cl, command->id, none ? ERROR_NOT_AVAILABLE : ERROR_METHOD_NOT_FOUND,
                        &(struct refusal){.cause = none ? "no rpc functions are configured"

@@ -125,13 +125,10 @@ static void on_hook(void *arg, const struct hook_verdict *v)
             client_allowed(p->cl, NULL, 0, ACTION_SUBSCRIBE, BY_HOOK);
             started = start(p, a);
             break;
-        case VERDICT_REFUSE:
-            command_refuse_because(p->cl, p->id, ERROR_PERMISSION_DENIED, a->plan.channel,
-                                   "the hook said no", STR("hooks.subscribe"));
-            break;
+        case VERDICT_REFUSE: /* here false is an error */
         case VERDICT_ERROR:
         case VERDICT_DISCONNECT:
-            command_refuse_verdict(p->cl, p->id, a->plan.channel, v);
+            command_refuse_verdict(p->cl, p->id, p->channel, v);
             break;
         }
     }

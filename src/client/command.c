@@ -186,11 +186,12 @@ void command_disconnect(struct client *cl, enum disconnect code, const struct re
     client_disconnect_code(cl, code);
 }
 
-void command_refuse_verdict(struct client *cl, uint32_t id, struct str channel,
-                            const struct hook_verdict *v)
+/* option: where the hook stands. */
+static void refuse_verdict(struct client *cl, uint32_t id, struct str channel, struct str option,
+                           const struct hook_verdict *v)
 {
     struct refusal why = {.cause = v->failed ? "a hook failed" : "a hook said so",
-                          .option = STR("hooks"),
+                          .option = option,
                           .channel = channel};
     struct wire_error error = {.code = v->code, .message = v->message, .temporary = v->temporary};
 
@@ -201,20 +202,23 @@ void command_refuse_verdict(struct client *cl, uint32_t id, struct str channel,
         client_reply_error(cl, id, &error);
 }
 
-/* --- what channel commands have in common ----------------------------------------------------- */
-
-/* What the hook channel_options said instead of options. */
-static void refuse_options(struct client *cl, uint32_t id, struct str channel,
-                           const struct hook_verdict *v)
+void command_refuse_verdict(struct client *cl, uint32_t id, struct str channel,
+                            const struct hook_verdict *v)
 {
-    struct refusal why = {.cause = v->failed ? "a hook failed" : "a hook said so",
-                          .option = STR("hooks.channel_options"),
-                          .channel = channel};
-    struct wire_error error = {.code = v->code, .message = v->message, .temporary = v->temporary};
-
-    client_log_refusal(cl, v->code, &why);
-    client_reply_error(cl, id, &error);
+    refuse_verdict(cl, id, channel, STR("hooks"), v);
 }
+
+void command_refuse_by_hook(const struct pending *p, struct str option,
+                            const struct hook_verdict *v)
+{
+    if (v->outcome == VERDICT_REFUSE)
+        command_refuse_because(p->cl, p->id, ERROR_PERMISSION_DENIED, p->channel,
+                               "the hook said no", option);
+    else
+        command_refuse_verdict(p->cl, p->id, p->channel, v);
+}
+
+/* --- what channel commands have in common ----------------------------------------------------- */
 
 bool command_channel(struct client *cl, uint32_t id, struct str channel,
                      struct channel_parts *parts)
@@ -237,7 +241,7 @@ bool command_channel(struct client *cl, uint32_t id, struct str channel,
         command_refuse_because(cl, id, ERROR_BAD_REQUEST, STR_NONE,
                                "the channel's name is too long", STR("channel.max_length"));
     else if (err != OK)
-        refuse_options(cl, id, channel, &refused);
+        refuse_verdict(cl, id, channel, STR("hooks.channel_options"), &refused);
     else if (!channel_name_valid(s, channel, parts))
         command_refuse_because(cl, id, ERROR_BAD_REQUEST, channel,
                                "the channel's name is not allowed", STR("channel_regex"));

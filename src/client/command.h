@@ -49,3 +49,6 @@ static inline bool pending_alive(const struct pending *p)
     return !client_is_closing(p->cl);
 }
 void pending_end(struct pending *p); /* resumes the client */
+/* command_refuse_verdict for a hook whose false is no error of its own; option: its path. */
+void command_refuse_by_hook(const struct pending *p, struct str option,
+                            const struct hook_verdict *v);
