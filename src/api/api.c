@@ -143,9 +143,7 @@ void api_load(lua_State *L)
     for (size_t i = 0; i < API_COMMAND_COUNT; i++) {
         c->rows[i].name = modules[i].name;
         c->rows[i].what = modules[i].what;
-        lua_pushcfunction(L, embedded_require);
-        lua_pushstring(L, modules[i].module);
-        lua_call(L, 1, 1);
+        embedded_push(L, modules[i].module, NULL);
         load_command(L, &c->rows[i], modules[i].module);
         lua_pop(L, 1);
     }

@@ -10,11 +10,7 @@
 /* perigee.proxy, written in Lua over the rest of the module, which is on top of the stack. */
 static void open_proxy(lua_State *L)
 {
-    lua_pushcfunction(L, embedded_require);
-    lua_pushliteral(L, "perigee.proxy");
-    lua_call(L, 1, 1);
-    lua_getfield(L, -1, "new");
-    lua_remove(L, -2);
+    embedded_push(L, "perigee.proxy", "new");
     lua_pushvalue(L, -2);
     lua_call(L, 1, 1);
     lua_setfield(L, -2, "proxy");

@@ -285,15 +285,6 @@ static void push_scratch(lua_State *L)
     lua_setmetatable(L, -2);
 }
 
-static void push_duration(lua_State *L)
-{
-    lua_pushcfunction(L, embedded_require);
-    lua_pushliteral(L, "perigee.value");
-    lua_call(L, 1, 1);
-    lua_getfield(L, -1, "duration");
-    lua_remove(L, -2);
-}
-
 void bind_dict_open(lua_State *L, struct dicts *all)
 {
     static const luaL_Reg methods[] = {{"get", l_get},   {"set", l_set},       {"add", l_add},
@@ -303,7 +294,7 @@ void bind_dict_open(lua_State *L, struct dicts *all)
     lua_createtable(L, 0, 3);
     luaL_newlibtable(L, methods);
     push_scratch(L);
-    push_duration(L);
+    embedded_push(L, "perigee.value", "duration");
     luaL_setfuncs(L, methods, 2);
     lua_setfield(L, -2, "__index");
     lua_pushliteral(L, "perigee.dict");

@@ -202,15 +202,9 @@ void channel_options_load(struct script *s, lua_State *L, int sources)
     cache->script = s;
     list_init(&cache->order);
     list_init(&cache->asking);
-    lua_pushcfunction(L, embedded_require);
-    lua_pushliteral(L, "perigee.channel_options");
-    lua_call(L, 1, 1);
+    embedded_push(L, "perigee.channel_options", NULL);
     luaL_newlib(L, native);
-    lua_pushcfunction(L, embedded_require);
-    lua_pushliteral(L, "perigee.permissions");
-    lua_call(L, 1, 1);
-    lua_getfield(L, -1, "rules");
-    lua_remove(L, -2);
+    embedded_push(L, "perigee.permissions", "rules");
     lua_pushvalue(L, sources);
     lua_call(L, 1, 2);
     if (lua_isnil(L, -2))

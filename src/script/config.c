@@ -340,10 +340,7 @@ static int run(lua_State *L)
     struct loading *loading = lua_touserdata(L, 1);
 
     open_libraries(L);
-    lua_pushcfunction(L, embedded_require);
-    lua_pushliteral(L, "perigee.config");
-    lua_call(L, 1, 1);
-    lua_getfield(L, -1, "load");
+    embedded_push(L, "perigee.config", "load");
     push_request(L, loading);
     lua_sethook(L, on_count, LUA_MASKCOUNT, RUN_CHECK_EVERY);
     lua_call(L, 1, 2);

@@ -49,3 +49,14 @@ int embedded_require(lua_State *L)
     lua_rawset(L, 2);
     return 1;
 }
+
+void embedded_push(lua_State *L, const char *module, const char *field)
+{
+    lua_pushcfunction(L, embedded_require);
+    lua_pushstring(L, module);
+    lua_call(L, 1, 1);
+    if (field) {
+        lua_getfield(L, -1, field);
+        lua_remove(L, -2);
+    }
+}

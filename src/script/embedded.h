@@ -20,3 +20,5 @@ const struct embedded_file *embedded_find(struct str name); /* NULL: there is no
 /* A lua_CFunction, require for our own modules: takes a name, gives what the module returned, and
  * keeps it in the registry's table of loaded modules. */
 int embedded_require(lua_State *L);
+/* Pushes such a module, or a field of it. */
+void embedded_push(lua_State *L, const char *module, const char *field);

@@ -466,15 +466,11 @@ static void push_folders(lua_State *L, const struct settings *set)
 /* Replaces the finished module on top of the stack by a read-only view of it. */
 static void close_module(lua_State *L)
 {
-    lua_pushcfunction(L, embedded_require);
-    lua_pushliteral(L, "perigee.strict");
-    lua_call(L, 1, 1);
-    lua_getfield(L, -1, "module");
+    embedded_push(L, "perigee.strict", "module");
     lua_pushliteral(L, "perigee");
-    lua_pushvalue(L, -4);
+    lua_pushvalue(L, -3);
     lua_call(L, 2, 1);
-    lua_replace(L, -3);
-    lua_pop(L, 1);
+    lua_replace(L, -2);
 }
 
 /* The tool may add to what programs find. */
@@ -496,10 +492,7 @@ void sandbox_open_loader(lua_State *L, const struct settings *set)
     int module = lua_gettop(L);
 
     close_module(L);
-    lua_pushcfunction(L, embedded_require);
-    lua_pushliteral(L, "perigee.loader");
-    lua_call(L, 1, 1);
-    lua_getfield(L, -1, "new");
+    embedded_push(L, "perigee.loader", "new");
     lua_newtable(L);
     lua_pushglobaltable(L);
     lua_setfield(L, -2, "globals");

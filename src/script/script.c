@@ -278,15 +278,11 @@ void script_wait_on_cancel(struct script_wait *w, void (*fn)(void *arg), void *a
 /* The tool's table, made with the module on top of the stack. */
 static void open_tool(struct script *s, lua_State *L, const struct script_tool *tool)
 {
-    lua_pushcfunction(L, embedded_require);
-    lua_pushstring(L, tool->module);
-    lua_call(L, 1, 1);
-    lua_getfield(L, -1, "new");
+    embedded_push(L, tool->module, "new");
     tool->push_driver(L, tool->arg);
-    lua_pushvalue(L, -4);
+    lua_pushvalue(L, -3);
     lua_call(L, 2, 1);
     s->tool_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    lua_pop(L, 1);
 }
 
 void script_push_tool(struct script *s, lua_State *L, const char *field)
