@@ -1,29 +1,10 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/arena.h"
 
 #include <math.h>
 
 #include "base/mem.h"
 #include "codec/json.h"
 #include "base/utf8.h"
-
-static struct arena arena = ARENA_INIT;
-
-static int free_arena(void **state)
-{
-    arena_deinit(&arena);
-    return 0;
-}
-
-static void expect_str(struct str got, struct str expected)
-{
-    if (!str_eq(got, expected))
-        fail_msg("got \"%.*s\", not \"%.*s\"", STR_ARGS(got), STR_ARGS(expected));
-}
 
 /* On the heap without spare room, so that a sanitizer sees a read behind the end. */
 static bool valid_exact(struct str text)
@@ -477,8 +458,6 @@ static void json_add_raw_leaves_out_newlines_only(void **state)
     expect_str(buf_str(&out), STR("{ \"a\":\r1}[2]"));
     buf_deinit(&out);
 }
-
-#define CASE(name) cmocka_unit_test_teardown(name, free_arena)
 
 int main(void)
 {
