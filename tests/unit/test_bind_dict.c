@@ -1,6 +1,6 @@
 /* perigee.dict as Lua sees it. */
 #include "bind/bind_dict.h"
-#include "script_fixture.h"
+#include "lib/script_fixture.h"
 
 #include <lauxlib.h>
 
@@ -46,25 +46,12 @@ static struct script *with_body(const char *body)
 
 static void gives(const char *body, const char *expected)
 {
-    struct script *s = with_body(body);
-
-    assert_string_equal(fixture_call(s, "run"), expected);
-    script_close(s);
+    fixture_gives(with_body(body), expected);
 }
 
-/* The message of the error that the expression raises. */
 static void raises(const char *expression, const char *with)
 {
-    char body[512];
-    struct script *s;
-    const char *message;
-
-    snprintf(body, sizeof body, "return select(2, pcall(function() return %s end))", expression);
-    s = with_body(body);
-    message = fixture_call(s, "run");
-    if (!strstr(message, with))
-        fail_msg("%s: \"%s\" instead of \"%s\"", expression, message, with);
-    script_close(s);
+    fixture_raises(with_body, expression, with);
 }
 
 static void values_keep_their_types(void **state)

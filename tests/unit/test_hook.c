@@ -1,5 +1,5 @@
 /* Hooks: what they are told, what they may answer, and that every mistake fails closed. */
-#include "script_fixture.h"
+#include "lib/script_fixture.h"
 
 #include <lauxlib.h>
 

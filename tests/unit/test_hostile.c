@@ -1,6 +1,6 @@
 /* tests/hostile_scripts.txt: each script ends its own call as it is to, soon, and the state works
  * on. */
-#include "script_fixture.h"
+#include "lib/script_fixture.h"
 
 #include <stdlib.h>
 #include <sys/resource.h>

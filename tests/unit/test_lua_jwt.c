@@ -1,5 +1,5 @@
 /* perigee.jwt as Lua sees it; keys of every family meet tests/e2e/jwt_lua.test.mjs. */
-#include "script_fixture.h"
+#include "lib/script_fixture.h"
 
 static struct script *with_body(const char *body)
 {
@@ -14,24 +14,12 @@ static struct script *with_body(const char *body)
 
 static void gives(const char *body, const char *expected)
 {
-    struct script *s = with_body(body);
-
-    assert_string_equal(fixture_call(s, "run"), expected);
-    script_close(s);
+    fixture_gives(with_body(body), expected);
 }
 
 static void raises(const char *expression, const char *with)
 {
-    char body[1024];
-    struct script *s;
-    const char *message;
-
-    snprintf(body, sizeof body, "return select(2, pcall(function() return %s end))", expression);
-    s = with_body(body);
-    message = fixture_call(s, "run");
-    if (!strstr(message, with))
-        fail_msg("%s: \"%s\" instead of \"%s\"", expression, message, with);
-    script_close(s);
+    fixture_raises(with_body, expression, with);
 }
 
 static void what_is_signed_is_verified(void **state)

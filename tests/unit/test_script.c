@@ -1,5 +1,5 @@
 /* The limits of a Lua state: whatever a script does, that one call fails and nothing else. */
-#include "script_fixture.h"
+#include "lib/script_fixture.h"
 
 #include <lauxlib.h>
 

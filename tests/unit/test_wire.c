@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "codec/json.h"
 #include "codec/wire.h"
-#include "wire_vectors.h"
+#include "lib/wire_vectors.h"
 
 #include <stdio.h>
 

@@ -137,3 +137,27 @@ static UNUSED const char *fixture_call(struct script *s, const char *method)
         snprintf(text, sizeof text, "%s", a.data);
     return text;
 }
+
+/* What the method run of s returns. Takes s. */
+static UNUSED void fixture_gives(struct script *s, const char *expected)
+{
+    assert_string_equal(fixture_call(s, "run"), expected);
+    script_close(s);
+}
+
+/* The message of the error that an expression raises; with_body makes a script whose method run has
+ * the body. */
+static UNUSED void fixture_raises(struct script *(*with_body)(const char *body),
+                                  const char *expression, const char *with)
+{
+    char body[1024];
+    struct script *s;
+    const char *message;
+
+    snprintf(body, sizeof body, "return select(2, pcall(function() return %s end))", expression);
+    s = with_body(body);
+    message = fixture_call(s, "run");
+    if (!strstr(message, with))
+        fail_msg("%s: \"%s\" instead of \"%s\"", expression, message, with);
+    script_close(s);
+}
