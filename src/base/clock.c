@@ -30,11 +30,6 @@ void clock_set_source(const struct clock_source *replacement)
     source = *replacement;
 }
 
-uint64_t clock_mono_ns(void)
-{
-    return source.mono_ns();
-}
-
 uint64_t clock_mono_ms(void)
 {
     return source.mono_ns() / 1000000;

@@ -3,8 +3,7 @@
 
 #include "base/base.h"
 
-uint64_t clock_mono_ms(void); /* never goes back; starts anywhere */
-uint64_t clock_mono_ns(void);
+uint64_t clock_mono_ms(void);     /* never goes back; starts anywhere */
 int64_t clock_wall_ms(void);      /* Unix time in milliseconds */
 int64_t clock_wall_tick_ms(void); /* the same as of the kernel's last tick, some 4 ms ago: cheap */
 uint64_t clock_thread_ns(void); /* processor time this thread has used: for limits, not for order */

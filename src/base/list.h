@@ -7,11 +7,6 @@ struct list {
     struct list *prev, *next;
 };
 
-#define LIST_INIT(name)                                                                            \
-    {                                                                                              \
-        &(name), &(name)                                                                           \
-    }
-
 static inline void list_init(struct list *l)
 {
     l->prev = l->next = l;

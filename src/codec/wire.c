@@ -17,17 +17,6 @@ enum method wire_command_method(const struct wire_command *command)
     return METHOD_NONE;
 }
 
-const char *wire_method_name(enum method method)
-{
-#define NAME(upper, lower) #lower,
-    static const char *const names[] = {"", WIRE_METHOD_LIST(NAME)};
-#undef NAME
-
-    static_assert(ARRAY_LEN(names) == METHOD_COUNT, "one name per method");
-    CHECK(method < METHOD_COUNT);
-    return names[method];
-}
-
 /* The room behind ptr follows from count: none at 0, then 4, then the next power of two. So a list
  * can be taken up again, as Protobuf allows, without a place to note its capacity. */
 void *wire_items_push(struct wire_decoder *d, struct wire_items *items, size_t size)
@@ -97,21 +86,10 @@ void wire_add_message(enum wire wire, struct buf *out, const struct wire_desc *d
         wire_pb_add(out, desc, message);
 }
 
-static void add_delimited(enum wire wire, struct buf *out, const struct wire_desc *desc,
-                          const void *message)
-{
-    if (wire == WIRE_JSON)
-        wire_json_add(out, desc, message);
-    else
-        wire_pb_add_delimited(out, desc, message);
-}
-
 void wire_add_reply(enum wire wire, struct buf *out, const struct wire_reply *reply)
 {
-    add_delimited(wire, out, &wire_desc_reply, reply);
-}
-
-void wire_add_push(enum wire wire, struct buf *out, const struct wire_push *push)
-{
-    add_delimited(wire, out, &wire_desc_push, push);
+    if (wire == WIRE_JSON)
+        wire_json_add(out, &wire_desc_reply, reply);
+    else
+        wire_pb_add_delimited(out, &wire_desc_reply, reply);
 }

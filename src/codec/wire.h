@@ -454,7 +454,6 @@ enum method {
 };
 
 enum method wire_command_method(const struct wire_command *command);
-const char *wire_method_name(enum method method); /* "presence_stats"; "" for METHOD_NONE */
 
 /* ---- decoding ---- */
 
@@ -479,8 +478,6 @@ enum err wire_decode(enum wire wire, const struct wire_desc *desc, struct str by
 
 /* Without separator in JSON, with its length in front in Protobuf. An empty reply is a ping. */
 void wire_add_reply(enum wire wire, struct buf *out, const struct wire_reply *reply);
-/* A push without the reply around it, for unidirectional transports; with length in Protobuf. */
-void wire_add_push(enum wire wire, struct buf *out, const struct wire_push *push);
 /* Any message, without length or separator. */
 void wire_add_message(enum wire wire, struct buf *out, const struct wire_desc *desc,
                       const void *message);

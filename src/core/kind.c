@@ -32,9 +32,3 @@ struct frame *kind_dress(struct core *core, enum kind k, struct str encoded)
     }
     return ws_frame(k, encoded, false);
 }
-
-void kind_separate(enum kind k, struct buf *out)
-{
-    if (kind_wire(k) == WIRE_JSON)
-        buf_add_char(out, '\n');
-}

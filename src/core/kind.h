@@ -28,5 +28,3 @@ static inline bool kind_deflates(enum kind k)
 /* One encoded message (or several, joined for the wire) in the dress of its kind. What compresses
  * is core's, and so are the settings that say how. */
 struct frame *kind_dress(struct core *core, enum kind k, struct str encoded);
-/* Puts what separates two messages of one frame ("\n" in JSON, nothing in Protobuf). */
-void kind_separate(enum kind k, struct buf *out);

@@ -149,11 +149,6 @@ enum err server_listen(struct server *s, struct str address, int port)
     return err;
 }
 
-int server_port(const struct server *s)
-{
-    return s->listener ? listener_port(s->listener) : 0;
-}
-
 void server_drain(struct server *s)
 {
     if (s->draining)

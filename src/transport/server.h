@@ -10,7 +10,6 @@
 
 struct server;
 struct exchange;
-struct conn;
 
 /* Handles a request. req and all its slices are borrowed for the call; x stays until answered,
  * which must happen exactly once, now or later. */
@@ -27,9 +26,6 @@ struct route {
 };
 
 #define ROUTES_MAX 64
-/* Largest body of an API request: a batch of some ten thousand publications, far below what one
- * request may cost the worker's other clients. */
-#define SERVER_API_BODY_MAX ((size_t)32 << 20)
 
 /* Enters itself in core->server. */
 struct server *server_new(struct core *core);
@@ -38,7 +34,6 @@ void server_add_route(struct server *s, const struct route *route);
 void server_clear_routes(struct server *s); /* before they are entered again, on reload */
 /* address empty: every interface. ERR_IO with the reason logged. */
 enum err server_listen(struct server *s, struct str address, int port) NODISCARD;
-int server_port(const struct server *s); /* 0 when it does not listen */
 
 /* Stops listening, lets requests in flight be answered and closes connections that wait for none.
  * Clients are ended by their owner, the client layer. */

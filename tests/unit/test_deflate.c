@@ -320,17 +320,6 @@ static void kind_leaves_alone_what_is_short_or_does_not_shrink(void **state)
     core_drop(core);
 }
 
-static void kind_separates_messages_of_both_dresses_alike(void **state)
-{
-    struct buf b = BUF_INIT(10);
-
-    kind_separate(KIND_WS_PROTOBUF_DEFLATE, &b);
-    assert_int_equal(b.len, 0);
-    kind_separate(KIND_WS_JSON_DEFLATE, &b);
-    assert_true(str_eq(buf_str(&b), STR("\n")));
-    buf_deinit(&b);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,7 +337,6 @@ int main(void)
         cmocka_unit_test(kind_marks_what_it_compressed),
         cmocka_unit_test(kind_compresses_nothing_for_those_who_did_not_agree),
         cmocka_unit_test(kind_leaves_alone_what_is_short_or_does_not_shrink),
-        cmocka_unit_test(kind_separates_messages_of_both_dresses_alike),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -176,20 +176,6 @@ static void wire_writes_what_must_never_be_missing(void **state)
     buf_deinit(&out);
 }
 
-static void wire_push_stands_alone_for_unidirectional_transports(void **state)
-{
-    const struct wire_message message = {.data = STR("{\n\"a\":\n1}")};
-    const struct wire_push push = {.message = &message};
-    struct buf out = BUF_INIT(OUT_MAX);
-
-    wire_add_push(WIRE_JSON, &out, &push);
-    expect_str(buf_str(&out), STR("{\"message\":{\"data\":{\"a\":1}}}"));
-    buf_clear(&out);
-    wire_add_push(WIRE_PROTOBUF, &out, &(struct wire_push){.channel = STR("a")});
-    expect_str(hex_of(buf_str(&out)), STR("03120161"));
-    buf_deinit(&out);
-}
-
 static void wire_lengths_of_any_size_come_out_right(void **state)
 {
     static const size_t sizes[] = {0,     1,     100,   118,   119,   120,   121, 122,
@@ -251,7 +237,6 @@ int main(void)
         CASE(wire_writes_the_reference_replies),
         CASE(wire_writes_score_and_tags_as_the_reference_does),
         CASE(wire_writes_what_must_never_be_missing),
-        CASE(wire_push_stands_alone_for_unidirectional_transports),
         CASE(wire_lengths_of_any_size_come_out_right),
         CASE(wire_output_that_does_not_fit_sets_overflow),
     };
