@@ -1,4 +1,4 @@
-/* What all clients of one worker share, and the up-calls of hub and control. */
+/* What all clients of one worker share, and the up-calls of hub, home and control. */
 #include "client/auth.h"
 #include "client/client.h"
 

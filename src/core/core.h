@@ -19,7 +19,7 @@ struct node {
     unsigned worker_count;
     struct worker *workers[WORKERS_MAX];
     struct core *cores[WORKERS_MAX]; /* each touched by its own worker only */
-    struct admission *admission;     /* NULL: nothing limits connections */
+    struct admission *admission;
     struct user_limits *user_limits; /* NULL: nothing limits users */
     struct dicts *dicts;             /* NULL: perigee.dict is not there */
 };
