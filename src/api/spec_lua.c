@@ -2,6 +2,7 @@
  * there, encoded and decoded on the way. */
 #include "api/spec.h"
 
+#include "base/utf8.h"
 #include "codec/base64.h"
 #include "codec/json.h"
 #include "script/lua_json.h"
@@ -23,9 +24,13 @@ static int wrong(lua_State *L, const struct place *at, const char *expected)
 
 static void take_string(lua_State *L, const struct place *at)
 {
+    struct str text;
+
     if (!lua_isstring(L, -1)) /* a number will do: user ids often are */
         wrong(L, at, "a string");
-    lua_tostring(L, -1);
+    text.ptr = lua_tolstring(L, -1, &text.len);
+    if (!utf8_valid(text))
+        luaL_error(L, "perigee.%s: %s is not UTF-8", at->call, at->field);
 }
 
 static void take_integer(lua_State *L, const struct place *at)
@@ -98,6 +103,7 @@ static void take_strings(lua_State *L, const struct place *at)
         lua_rawgeti(L, -1, (lua_Integer)i);
         if (lua_type(L, -1) != LUA_TSTRING)
             luaL_error(L, "perigee.%s: %s must hold strings only", at->call, at->field);
+        take_string(L, at);
         lua_pop(L, 1);
     }
 }

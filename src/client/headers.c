@@ -1,5 +1,8 @@
 #include "client/headers.h"
 
+#include "base/log.h"
+#include "base/utf8.h"
+
 /* As much as a request may have. */
 #define EMULATED_MAX 100
 #define EMULATED_BYTES_MAX (16 * 1024)
@@ -35,7 +38,10 @@ static void keep_proxy_user(struct client *cl, const struct transport_request *r
 
     for (size_t i = r->header_count; name.len > 0 && i-- > 0;) {
         if (str_eq_nocase(r->headers[i].name, name)) {
-            client_set_text(cl, CLIENT_USER, r->headers[i].value);
+            if (utf8_valid(r->headers[i].value))
+                client_set_text(cl, CLIENT_USER, r->headers[i].value);
+            else
+                LOG_WITH(LOG_WARN, "the user in a header is not UTF-8", LOG_S("header", name));
             return;
         }
     }

@@ -42,6 +42,11 @@ test("headers of the connect command", async (t) => {
     const client = await connect({ "X-User": "ann" });
     await client.expectClose(3501, "bad request");
   });
+  await t.test("one of the request that is not UTF-8 says nobody", async () => {
+    const client = await connect({}, { headers: { "X-User": "caf\xe9" } });
+    await client.expectClose(3501, "bad request");
+    await server.logged(/the user in a header is not UTF-8.*"header":"X-User"/);
+  });
   for (const [what, headers] of [
     ["a name that is no name", { "X User": "1" }],
     ["an empty name", { "": "1" }],

@@ -13,6 +13,8 @@ test("rpc methods", async (t) => {
         kick: lua('function(client, data) return perigee.disconnect_code(4040, "kicked") end'),
         fail: lua('function(client, data) error("rpc boom") end'),
         nothing: lua("function(client, data) end"),
+        bytes: lua('function(client, data) return perigee.unsubscribe { user = data.user, channel = "\\xeb\\xb1" } end'),
+        list: lua('function(client, data) return perigee.broadcast { channels = { "a", "\\xff" }, data = 1 } end'),
         nap: lua("function(client, data) perigee.sleep(0.2) return { slept = true } end"),
         tell: lua(`function(client, data)
           local result, err = perigee.publish { channel = data.channel, data = { from = client.user } }
@@ -35,6 +37,12 @@ test("rpc methods", async (t) => {
   await t.test("may answer an error or raise", async () => {
     assert.deepEqual(await client.refused("rpc", { method: "refuse" }, 404), { code: 404, message: "not found" });
     await client.refused("rpc", { method: "fail" }, 100);
+  });
+  await t.test("texts for clients must be UTF-8", async () => {
+    await client.refused("rpc", { method: "bytes", data: { user: "ann" } }, 100);
+    await server.logged(/perigee\.unsubscribe: channel is not UTF-8/);
+    await client.refused("rpc", { method: "list" }, 100);
+    await server.logged(/perigee\.broadcast: channels is not UTF-8/);
   });
   await t.test("unknown ones are answered 104", async () => {
     await client.refused("rpc", { method: "nosuch" }, 104);

@@ -25,7 +25,6 @@ static struct limit_slot slots[2];
 static int set_up(void **state)
 {
     world_begin(config);
-    world.node.user_limits = user_limits_new();
     for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
         limits[i] = limits_new(core);
         slots[i] = (struct limit_slot){0};
@@ -39,7 +38,6 @@ static int tear_down(void **state)
         limit_release(limits[i], &slots[i]);
         limits_free(limits[i]);
     }
-    user_limits_free(world.node.user_limits);
     world_end();
     return 0;
 }
