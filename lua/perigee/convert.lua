@@ -141,11 +141,19 @@ local function read_channel_options(c, path, given, into)
 end
 
 local function read_namespaces(c, list)
-  for i, given in ipairs(type(list) == "table" and list or {}) do
+  local seen = {}
+  if type(list) ~= "table" or (#list == 0 and next(list) ~= nil) then
+    note(c, "channel.namespaces", "is not a list")
+    return
+  end
+  for i, given in ipairs(list) do
     local name = type(given) == "table" and given.name
-    if type(name) ~= "string" or not name:match(schema.NAMESPACE_PATTERN) then
+    if seen[name] then
+      note(c, ("channel.namespaces[%d]"):format(i), ("there is a namespace %s already; the first is taken"):format(name))
+    elseif type(name) ~= "string" or not name:match(schema.NAMESPACE_PATTERN) then
       note(c, ("channel.namespaces[%d]"):format(i), "its name cannot be that of a namespace")
     else
+      seen[name] = true
       local ns = { name = name, options = {}, given = given }
       c.namespaces[#c.namespaces + 1] = ns
       read_channel_options(c, "channel.namespaces." .. name, given, ns.options)

@@ -14,7 +14,9 @@ for _, event in ipairs(CHANNEL_EVENTS) do
   M.channel_option[event .. "_proxy_name"] = true
 end
 
-local FIELDS = { "endpoint", "timeout", "http_headers", "binary_encoding", "include_connection_meta", "http" }
+local FIELDS = {
+  "endpoint", "timeout", "http_headers", "emulated_headers", "binary_encoding", "include_connection_meta", "http",
+}
 local HTTP_FIELDS = { static_headers = true, status_to_code_transforms = true }
 local KNOWN = { enabled = true, name = true, grpc = true, grpc_metadata = true }
 for _, name in ipairs(FIELDS) do
@@ -49,13 +51,17 @@ end
 
 -- The source of a hook for one event, or nil and a note why not.
 local function hook_source(c, perigee, note, path, event, object)
-  object = clean(c, object or {})
+  object = type(object) == "table" and clean(c, object) or {}
   local endpoint = object.endpoint
   if type(endpoint) ~= "string" then
     note(c, path, "the proxy has no endpoint")
     return nil
   elseif not endpoint:lower():match "^https?://" then
     note(c, path, "gRPC backends are not supported; one that speaks HTTP goes into perigee.proxy." .. event)
+    return nil
+  end
+  if object.http ~= nil and type(object.http) ~= "table" then
+    note(c, path .. ".http", "is not a section")
     return nil
   end
   local options = {}
@@ -159,8 +165,8 @@ local function read_rpc(c, tree, perigee, note)
     local at = "rpc.without_namespace.proxy_enabled"
     set(c, note, at, "", "rpc", hook_source(c, perigee, note, at, "rpc", object))
   end
-  for _, namespace in ipairs(section(rpc, "namespaces")) do
-    note(c, "rpc.namespaces." .. tostring(namespace.name),
+  for i, namespace in ipairs(section(rpc, "namespaces")) do
+    note(c, "rpc.namespaces." .. tostring(type(namespace) == "table" and namespace.name or i),
       "there are no RPC namespaces; a hook rpc gets every method, in req.method")
   end
   local ping = section(rpc, "ping")

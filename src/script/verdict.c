@@ -367,7 +367,7 @@ static const char *read_failure(lua_State *L, int idx, struct hook_verdict *out)
         read_answer(kind, &answer, out);
         return NULL;
     }
-    return lua_pushfstring(L, "returned nil and %s, which is no error of perigee.error",
+    return lua_pushfstring(L, "returned nil and %s: no error of perigee.error",
                            lua_type(L, idx) == LUA_TSTRING ? lua_tostring(L, idx)
                                                            : luaL_typename(L, idx));
 }

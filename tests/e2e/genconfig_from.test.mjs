@@ -97,6 +97,33 @@ http_api: { key: "" }
     assert.match(stdout, /client\.token\.ecdsa_public_key: is not an EC public key/);
   });
 
+  await t.test("what is misshapen is named, and nothing is opened by it", async () => {
+    const proxied = { subscribe_proxy_enabled: true, allow_subscribe_for_client: true };
+    const all = { endpoint: "http://b/s", emulated_headers: ["Authorization"] };
+    const { code, text, stderr } = await given(
+      "odd.json",
+      JSON.stringify({
+        channel: {
+          proxy: { subscribe: all },
+          without_namespace: { ...proxied, subscribe_proxy_name: "broken" },
+          namespaces: [{ name: "one", ...proxied }, { name: "two", ...proxied, subscribe_proxy_name: "five" }, { name: "one" }],
+        },
+        proxies: [{ name: "broken", endpoint: "http://b", http: 5 }, 7, { name: "five", endpoint: 5 }],
+        rpc: { proxy: 5, without_namespace: { proxy_enabled: true }, namespaces: [1] },
+      }),
+      "odd.lua",
+    );
+    assert.equal(code, 0, stderr);
+    assert.match(text, /channel\.namespaces\[3\]: there is a namespace one already; the first is taken/);
+    assert.match(text, /channel\.without_namespace\.subscribe_proxy_enabled\.http: is not a section/);
+    assert.match(text, /rpc\.without_namespace\.proxy_enabled: the proxy has no endpoint/);
+    assert.match(text, /rpc\.namespaces\.1: there are no RPC namespaces/);
+    assert.match(text, /one = \{\n.*\n.*\n.*perigee\.proxy\.subscribe \{.*emulated_headers = \{ "Authorization" \}/);
+    assert.equal(text.split("if not req.token then return false end").length - 1, 2);
+    const map = await given("map.json", '{"channel":{"namespaces":{"chat":{"presence":true}}}}', "map.lua");
+    assert.match(map.text, /channel\.namespaces: is not a list/);
+  });
+
   await t.test("a file that is there is never overwritten", async () => {
     writeFileSync(join(folder, "mine.lua"), "return {}");
     const { code, stderr, text } = await convert(join(FILES, "small.json"), "mine.lua");
