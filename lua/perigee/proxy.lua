@@ -44,10 +44,25 @@ local function check_types(where, given, known)
   end
 end
 
+local function is_list(given)
+  local count = 0
+  for _ in pairs(given) do
+    count = count + 1
+  end
+  return count == #given
+end
+
+local function is_header_name(name)
+  return type(name) == "string" and name:match "^[%w!#$%%&'*+.^_`|~-]+$" ~= nil
+end
+
 local function header_names(where, option, list)
   local names = {}
+  if not is_list(list or {}) then
+    error(("%s: %s is a list of names of headers"):format(where, option), 4)
+  end
   for i, name in ipairs(list or {}) do
-    if type(name) ~= "string" or not name:match "^[%w!#$%%&'*+.^_`|~-]+$" then
+    if not is_header_name(name) then
       error(("%s: %s holds names of headers"):format(where, option), 4)
     elseif NOT_FORWARDED[name:lower()] then
       error(("%s: %s: %s cannot be forwarded"):format(where, option, name), 4)
@@ -57,16 +72,37 @@ local function header_names(where, option, list)
   return names
 end
 
-local function check_transform(where, transform)
-  local ok = type(transform) == "table" and math.type(transform.status_code) == "integer"
-  local to = ok and (transform.to_error or transform.to_disconnect)
-  if not ok or type(to) ~= "table" or (transform.to_error and transform.to_disconnect) then
-    error(where .. ": status_to_code_transforms holds { status_code =, to_error = {…} } or to_disconnect", 4)
+-- Those with content-type may stay: it is set anyway, as Centrifugo does.
+local function check_static(where, headers)
+  for name, text in pairs(headers) do
+    if not is_header_name(name) or type(text) ~= "string" or text:find "[%z\1-\8\10-\31\127]" then
+      error(where .. ": static_headers holds names and texts", 4)
+    elseif NOT_FORWARDED[name:lower()] and name:lower() ~= "content-type" then
+      error(("%s: static_headers: %s cannot be set"):format(where, name), 4)
+    end
+  end
+end
+
+local function check_transforms(where, list, to_answer)
+  if not is_list(list) then
+    error(where .. ": status_to_code_transforms is a list", 4)
+  end
+  for _, transform in ipairs(list) do
+    local ok = type(transform) == "table" and math.type(transform.status_code) == "integer"
+    local to = ok and (transform.to_error or transform.to_disconnect)
+    if not ok or type(to) ~= "table" or (transform.to_error and transform.to_disconnect) then
+      error(where .. ": status_to_code_transforms holds { status_code =, to_error = {…} } or to_disconnect", 4)
+    end
+    local fits, problem = pcall(to_answer, { error = transform.to_error, disconnect = transform.to_disconnect })
+    if not fits then
+      problem = tostring(problem):match "%((.*)%)" or tostring(problem)
+      error(("%s: status_to_code_transforms: status %d: %s"):format(where, transform.status_code, problem), 4)
+    end
   end
 end
 
 -- What a call needs, checked while config.lua loads.
-local function read_options(where, given)
+local function read_options(where, given, to_answer)
   if type(given) == "string" then
     given = { endpoint = given }
   elseif type(given) ~= "table" then
@@ -85,14 +121,8 @@ local function read_options(where, given)
   if not timeout or timeout <= 0 then
     error(("%s: timeout: %s"):format(where, problem or "must be above 0"), 3)
   end
-  for name, text in pairs(http.static_headers or {}) do
-    if type(name) ~= "string" or type(text) ~= "string" then
-      error(where .. ": static_headers holds names and texts", 3)
-    end
-  end
-  for _, transform in ipairs(http.status_to_code_transforms or {}) do
-    check_transform(where, transform)
-  end
+  check_static(where, http.static_headers or {})
+  check_transforms(where, http.status_to_code_transforms or {}, to_answer)
   return {
     where = where,
     endpoint = endpoint,
@@ -296,7 +326,7 @@ function M.new(perigee)
 
   ---Asked when a client connects without a token.
   function proxy.connect(given_options)
-    local options = read_options("perigee.proxy.connect", given_options)
+    local options = read_options("perigee.proxy.connect", given_options, to_answer)
     return hook(function(ctx)
       if ctx.token then
         return nil -- it decides alone
@@ -340,7 +370,7 @@ function M.new(perigee)
 
   ---Asked when a connection has expired.
   function proxy.refresh(given_options)
-    local options = read_options("perigee.proxy.refresh", given_options)
+    local options = read_options("perigee.proxy.refresh", given_options, to_answer)
     return function(client)
       local out, result = renewal(options, client, request_of_user(options, client), false)
       out.meta = result and result.meta
@@ -350,7 +380,7 @@ function M.new(perigee)
 
   ---Asked when a client subscribes without a token to a channel that does not name its users.
   function proxy.subscribe(given_options)
-    local options = read_options("perigee.proxy.subscribe", given_options)
+    local options = read_options("perigee.proxy.subscribe", given_options, to_answer)
     return hook(function(client, req)
       if req.token or req.user_limited then
         return nil
@@ -371,7 +401,7 @@ function M.new(perigee)
 
   ---Asked when a client publishes.
   function proxy.publish(given_options)
-    local options = read_options("perigee.proxy.publish", given_options)
+    local options = read_options("perigee.proxy.publish", given_options, to_answer)
     return hook(function(client, req)
       local request = request_of_user(options, client)
       request.channel = req.channel
@@ -391,7 +421,7 @@ function M.new(perigee)
 
   ---Asked when a subscription has expired.
   function proxy.sub_refresh(given_options)
-    local options = read_options("perigee.proxy.sub_refresh", given_options)
+    local options = read_options("perigee.proxy.sub_refresh", given_options, to_answer)
     return function(client, req)
       local request = request_of_user(options, client)
       request.channel = req.channel
@@ -401,7 +431,7 @@ function M.new(perigee)
 
   ---Asked for every RPC that has no function of its own in `rpc`.
   function proxy.rpc(given_options)
-    local options = read_options("perigee.proxy.rpc", given_options)
+    local options = read_options("perigee.proxy.rpc", given_options, to_answer)
     return hook(function(client, req)
       local request = request_of_user(options, client)
       request.method = req.method

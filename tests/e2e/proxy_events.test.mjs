@@ -347,6 +347,14 @@ test("mistakes in the options are found by check", async (t) => {
     [`{ endpoint = "http://x", timeout = "soon" }`, /timeout: expected a duration/],
     [`{ endpoint = "http://x", http_headers = { "Host" } }`, /Host cannot be forwarded/],
     [`{ endpoint = "http://x", http = { status_to_code_transforms = { { status_code = 1 } } } }`, /status_to_code_transforms holds/],
+    [`{ endpoint = "http://x", http_headers = { cookie = true } }`, /config\.lua:2: perigee\.proxy\.connect: http_headers is a list/],
+    [`{ endpoint = "http://x", http = { static_headers = { Host = "y" } } }`, /config\.lua:2: .*static_headers: Host cannot be set/],
+    [`{ endpoint = "http://x", http = { static_headers = { ["x\\r\\ny"] = "z" } } }`, /static_headers holds names and texts/],
+    [`{ endpoint = "http://x", http = { static_headers = { x = "y\\r\\nz: 1" } } }`, /static_headers holds names and texts/],
+    [`{ endpoint = "http://x", http = { status_to_code_transforms = { status_code = 404 } } }`, /status_to_code_transforms is a list/],
+    [`{ endpoint = "http://x", http = { status_to_code_transforms = { { status_code = 404, to_error = { code = 4 } } } } }`,
+      /config\.lua:2: .*status 404: an error code is between 100 and 2999/],
+    [`{ endpoint = "http://x", http = { status_to_code_transforms = { { status_code = 403, to_disconnect = { reason = "x" } } } } }`, /status 403: /],
   ]) {
     writeFileSync(file, `local perigee = require "perigee"\nreturn { hooks = { connect = perigee.proxy.connect ${options} } }\n`);
     const { code, stdout, stderr } = await run(["check", "-c", file]);
