@@ -19,6 +19,8 @@
 #define FILE_MAX ((size_t)16 << 20) /* config.lua and every file it reads */
 #define RUN_MAX_MS 10000            /* a configuration that computes longer is an endless loop */
 #define RUN_CHECK_EVERY 1000000     /* instructions */
+#define RUN_MEMORY_MAX                                                                             \
+    ((size_t)1 << 30) /* more would be a mistake, too, and end a server that reloads */
 
 struct loading {
     const void *script; /* first, and NULL: script_of finds none here */
@@ -28,8 +30,25 @@ struct loading {
     struct settings *settings;
     uint64_t remote_hash;
     uint64_t deadline_ms;
-    bool endless; /* it was passed, and problems says so */
+    bool endless;  /* it was passed, and problems says so */
+    size_t memory; /* of the Lua state */
 };
+
+/* Of Lua: bounded. The limit of workers is not known before the file has run. */
+static void *allocate(void *arg, void *ptr, size_t old, size_t size)
+{
+    struct loading *loading = arg;
+
+    if (ptr == NULL)
+        old = 0; /* Lua says what it is for */
+    if (size > old && size - old > RUN_MEMORY_MAX - loading->memory)
+        return NULL;
+    loading->memory += size - old;
+    if (size > 0)
+        return mem_realloc(ptr, size);
+    mem_free(ptr);
+    return NULL;
+}
 
 enum err config_read_file(const char *path, struct buf *out)
 {
@@ -370,7 +389,7 @@ enum err config_load(const struct config_request *req, struct settings **out, st
         buf_deinit(&loading.source);
         return ERR_CONFIG;
     }
-    L = luaL_newstate();
+    L = lua_newstate(allocate, &loading);
     CHECK(L != NULL);
     *(struct loading **)lua_getextraspace(L) = &loading;
     lua_pushcfunction(L, run);

@@ -170,6 +170,14 @@ static void wrong_configuration_tells_every_problem_with_its_line(void **state)
     buf_deinit(&p);
 }
 
+static void a_file_that_takes_too_much_memory_is_refused(void **state)
+{
+    struct buf problems = problems_of("local s = ('x'):rep(3 << 29)\nreturn {}\n", NULL);
+
+    assert_non_null(strstr(problems.ptr, "config.lua:1: not enough memory"));
+    buf_deinit(&problems);
+}
+
 static void a_weak_configuration_is_loaded_with_its_warnings(void **state)
 {
     struct buf problems = BUF_INIT(65536), warnings = BUF_INIT(65536);
@@ -336,6 +344,7 @@ int main(void)
         cmocka_unit_test(environment_and_set_override_the_file),
         cmocka_unit_test(rules_are_cached_as_bits_with_their_reasons),
         cmocka_unit_test(wrong_configuration_tells_every_problem_with_its_line),
+        cmocka_unit_test(a_file_that_takes_too_much_memory_is_refused),
         cmocka_unit_test(a_weak_configuration_is_loaded_with_its_warnings),
         cmocka_unit_test(a_missing_file_and_a_folder_are_told),
         cmocka_unit_test(a_runtime_error_keeps_the_whole_path_however_long),
