@@ -180,11 +180,15 @@ function M.new(driver, perigee)
   actions(t, driver, perigee, http)
   t.logs = logs
 
+  local loaded = false -- the file has run, and with it every t.test
+
   ---@param name string
   ---@param fn function
   function t.test(name, fn)
     if type(name) ~= "string" or type(fn) ~= "function" then
       assertions.fail("t.test takes a name and a function")
+    elseif loaded then
+      assertions.fail("t.test may not stand inside of a test: nobody would run it")
     end
     tests[#tests + 1] = { name = name, fn = fn }
   end
@@ -245,6 +249,7 @@ function M.new(driver, perigee)
   function tool.run(request)
     may_print = request.index == 0
     local ok, problem = xpcall(load_file, raised.handler(driver), request.path)
+    loaded = true
     local list = chosen(request.filter)
     if request.index == 0 then
       if not ok then

@@ -97,6 +97,7 @@ t.test("raises", function() local x = nil return x.y end)
 t.test("waits", function() t.client { user = "ann" }:subscribe "never" end)
 t.test("network", function() t.equal(select(2, require "perigee".http.get "http://localhost/"), nil) end)
 t.test("passes", function() end)
+t.test("nested", function() t.test("inner", function() end) end)
 `;
 const FAILURES = [
   /not ok 1 - equal\n# {3}bad_test\.lua:3: at \.a\[2\]: expected 3, got 2\n# {5}expected: \{ a = \{ 1, 3 \} \}\n# {5}got: {6}\{ a = \{ 1, 2 \} \}\n/,
@@ -105,7 +106,7 @@ const FAILURES = [
   /not ok 4 - raises\n# {3}bad_test\.lua:7: attempt to index a nil value/,
   /not ok 5 - waits\n# {3}bad_test\.lua:8: subscribe got no answer within 30 seconds of the clock\n/,
   /not ok 6 - network\n# {3}bad_test\.lua:9: expected nil, got "the test has no answer for http:\/\/localhost\/; see t\.http"\n/,
-  /ok 7 - passes\n1\.\.7\n# 1 passed, 6 failed\n$/,
+  /ok 7 - passes\nnot ok 8 - nested\n# {3}bad_test\.lua:11: t\.test may not stand inside of a test: nobody would run it\n1\.\.8\n# 1 passed, 7 failed\n$/,
 ];
 
 test("perigee test", async (t) => {
