@@ -19,8 +19,7 @@
 #define FILE_MAX ((size_t)16 << 20) /* config.lua and every file it reads */
 #define RUN_MAX_MS 10000            /* a configuration that computes longer is an endless loop */
 #define RUN_CHECK_EVERY 1000000     /* instructions */
-#define RUN_MEMORY_MAX                                                                             \
-    ((size_t)1 << 30) /* more would be a mistake, too, and end a server that reloads */
+#define RUN_MEMORY_MAX ((size_t)1 << 30) /* more is a mistake, too */
 
 struct loading {
     const void *script; /* first, and NULL: script_of finds none here */
