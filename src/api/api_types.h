@@ -38,7 +38,8 @@ enum err api_push_custom(struct script *s, lua_State *co, struct str name, struc
 /* The n results from first on: a refusal into reply, or else the value of "result" onto out. */
 void api_read_custom(lua_State *co, int first, int n, struct buf *out, struct api_reply *reply);
 
-/* api_batch.c and api_multi.c: take the whole request. ERR_SYNTAX: bad request, x not answered. */
+/* api_batch.c, a batch and a sequence of commands: take the whole request. ERR_SYNTAX: bad request,
+ * x not answered. */
 enum err api_batch(struct api *api, struct exchange *x, struct str body) NODISCARD;
 enum err api_multi(struct api *api, struct exchange *x, struct str body) NODISCARD;
 

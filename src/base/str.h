@@ -71,7 +71,7 @@ struct buf {
 #define BUF_INIT(maximum) ((struct buf){.max = (maximum)})
 
 void buf_deinit(struct buf *b);
-/* Room for n more bytes at the end, to be followed by buf_added; NULL on overflow. */
+/* Room for n more bytes at the end, which are not in len yet; NULL on overflow. */
 char *buf_reserve(struct buf *b, size_t n);
 void buf_grow(struct buf *b, size_t n); /* slow path of the inline functions below */
 

@@ -1,6 +1,6 @@
-/* The handler table: one command, one file. A handler either answers at once, or calls client_wait,
- * answers later, and then calls client_resume. Everything in the command is borrowed and gone when
- * the handler returns: what waits copies. */
+/* The handler table: one command, one file. A handler either answers at once, or begins to wait
+ * (pending_begin; connect: client_wait), answers later, and then ends that. Everything in the
+ * command is borrowed and gone when the handler returns: what waits copies. */
 #pragma once
 
 #include "client/client.h"

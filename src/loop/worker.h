@@ -44,8 +44,7 @@ struct worker {
     uv_thread_t thread;
 };
 
-/* Threads: new, then start (runs start_fn on the new thread before the loop turns); stop is mail.
- */
+/* Threads: new, then start (fn runs on the new thread before the loop turns); stop is mail. */
 struct worker *worker_new(unsigned index);
 typedef void worker_start_fn(struct worker *w, void *arg);
 int worker_start(struct worker *w, worker_start_fn *fn, void *arg) NODISCARD; /* enum err */
