@@ -85,10 +85,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    for (size_t i = 0; i < LOOPBACKS_MAX; i++) {
-        if (loopbacks[i])
-            loopback_close(loopbacks[i]);
-    }
+    loopback_close_all();
     world_pass(10000); /* hooks that wait end */
     world_end();
     return 0;

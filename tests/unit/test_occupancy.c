@@ -40,10 +40,7 @@ static struct loopback *asker; /* whom hooks do not look at */
 
 static int tear_down(void **state)
 {
-    for (size_t i = 0; i < LOOPBACKS_MAX; i++) {
-        if (loopbacks[i])
-            loopback_close(loopbacks[i]);
-    }
+    loopback_close_all();
     asker = NULL;
     world_pass(120000); /* for the hooks that wait */
     world_end();

@@ -98,6 +98,14 @@ static UNUSED void loopback_close(struct loopback *l)
     world_turn();
 }
 
+static UNUSED void loopback_close_all(void)
+{
+    for (size_t i = 0; i < LOOPBACKS_MAX; i++) {
+        if (loopbacks[i])
+            loopback_close(loopbacks[i]);
+    }
+}
+
 /* --- in --------------------------------------------------------------------------------------- */
 
 /* One frame of commands, written in JSON, one a line. */
