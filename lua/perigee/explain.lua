@@ -28,9 +28,14 @@ local SHOWN_BYTES = 200 -- of a value
 ---@field results table?     nil: it did not return
 ---@field problem any        what it raised
 
+local driver, json -- of this Lua state
+local tool = {} -- what the tool is asked for
+local records = {} ---@type perigee.HookRecord[]
+local rules_request -- where the rules in force are looked for
+
 -- --- hooks, watched -------------------------------------------------------------------------------
 
-local function watched(records, path, hook)
+local function watched(path, hook)
   return function(...)
     local record = { path = path, hook = hook }
     records[#records + 1] = record
@@ -44,27 +49,27 @@ local function watched(records, path, hook)
   end
 end
 
-local function watch_all(records, prefix, hooks)
+local function watch_all(prefix, hooks)
   local copy = {}
   for name, hook in pairs(hooks or {}) do
-    copy[name] = type(hook) == "function" and watched(records, prefix .. name, hook) or hook
+    copy[name] = type(hook) == "function" and watched(prefix .. name, hook) or hook
   end
   return copy
 end
 
 -- The table of config.lua with nothing but its functions, each watched.
-local function watch_config(records, config)
+local function watch_config(config)
   local channel = config.channel or {}
   local namespaces = {}
   for name, options in pairs(channel.namespaces or {}) do
-    namespaces[name] = { hooks = watch_all(records, ("channel.namespaces.%s.hooks."):format(name), options.hooks) }
+    namespaces[name] = { hooks = watch_all(("channel.namespaces.%s.hooks."):format(name), options.hooks) }
   end
   local without = (channel.without_namespace or {}).hooks
   return {
-    hooks = watch_all(records, "hooks.", config.hooks),
+    hooks = watch_all("hooks.", config.hooks),
     channel = {
       namespaces = namespaces,
-      without_namespace = { hooks = watch_all(records, "channel.without_namespace.hooks.", without) },
+      without_namespace = { hooks = watch_all("channel.without_namespace.hooks.", without) },
     },
     rpc = config.rpc,
     api = config.api,
@@ -77,7 +82,7 @@ local function short(text)
   return #text > SHOWN_BYTES and text:sub(1, SHOWN_BYTES) .. "…" or text
 end
 
-local function show(json, value)
+local function show(value)
   if type(value) == "table" and getmetatable(value) == false and math.type(value.code) == "integer" then
     local name, text = "perigee.error", value.message
     if value.reason then
@@ -89,7 +94,7 @@ local function show(json, value)
   return short(ok and text or tostring(value))
 end
 
-local function outcome(json, record)
+local function outcome(record)
   local results = record.results
   if record.problem ~= nil then
     return "raised: " .. short(tostring(record.problem))
@@ -98,9 +103,9 @@ local function outcome(json, record)
   elseif results[1] == nil and results[2] == nil then
     return "returned nil"
   elseif results[1] == nil then
-    return "returned nil and " .. show(json, results[2])
+    return "returned nil and " .. show(results[2])
   end
-  return "returned " .. show(json, results[1])
+  return "returned " .. show(results[1])
 end
 
 local function has_opinion(record)
@@ -114,9 +119,8 @@ end
 ---@field lines perigee.Lines
 ---@field given table<string, string>  path → place
 
----@param driver table
 ---@param request perigee.ExplainRequest
-local function read_places(driver, request)
+local function read_places(request)
   local places = { request = request, lines = locate.scan(driver.read(request.config) or ""), given = {} }
   for path, place in request.places:gmatch("([^\t\n]*)\t([^\n]*)") do
     places.given[path] = place
@@ -158,7 +162,7 @@ end
 
 -- --- asking -----------------------------------------------------------------------------------------
 
-local function fields(json, request)
+local function fields(request)
   local list = { '"channel":' .. json.encode(request.channel) }
   if request.action == "publish" then
     list[2] = '"data":' .. (request.data or "{}"):gsub("[\r\n]", " ")
@@ -170,133 +174,130 @@ local function fields(json, request)
   end
   return table.concat(list, ",")
 end
+function tool.prepare(request)
+  rules_request = request
+end
 
----@param driver table   of src/cli/driver.c and explain.c
----@param perigee table  the module
-function M.new(driver, perigee)
-  local json = perigee.json
-  local tool, records, rules_request = {}, {}, nil
+function tool.loaded(config)
+  return watch_config(config)
+end
 
-  function tool.prepare(request)
-    rules_request = request
-  end
-
-  function tool.loaded(config)
-    return watch_config(records, config)
-  end
-
-  -- The message that answers command id, or what ended the client.
-  local function answer(client, id)
-    while true do
-      for line in (client:hear() or ""):gmatch("[^\n]+") do
-        local message = json.decode(line)
-        if message.id == id then
-          return message
-        end
-      end
-      local code, reason = client:over()
-      if code then
-        return { error = { code = code, message = reason } }
-      elseif not driver.wait(ANSWER_SECONDS) then
-        return nil
+-- The message that answers command id, or what ended the client.
+local function answer(client, id)
+  while true do
+    for line in (client:hear() or ""):gmatch("[^\n]+") do
+      local message = json.decode(line)
+      if message.id == id then
+        return message
       end
     end
-  end
-
-  -- What was asked before the command; options that were computed stay in force.
-  local function forget()
-    for i = #records, 1, -1 do
-      if not records[i].path:match "channel_options$" then
-        table.remove(records, i)
-      end
-    end
-    driver.decisions()
-  end
-
-  local function write(...)
-    driver.write(string.format(...) .. "\n")
-  end
-
-  local function hook_line(places, record)
-    local file, line = driver.where(record.hook)
-    local where = file and ("%s:%d"):format(file, line) or (place_of(places, record.path))
-    return ("%s: %s %s"):format(where, record.path, outcome(json, record))
-  end
-
-  -- The hook that a decision is about: the last one with an opinion; what transforms comes after.
-  local function deciding_hook(decision, action)
-    for i = #records, 1, -1 do
-      if has_opinion(records[i]) and (decision.code ~= 0 or records[i].path:match("[^.]+$") == action) then
-        return records[i]
-      end
+    local code, reason = client:over()
+    if code then
+      return { error = { code = code, message = reason } }
+    elseif not driver.wait(ANSWER_SECONDS) then
+      return nil
     end
   end
+end
 
-  -- An option that the hook channel_options gave: "hooks.channel_options: NAME".
-  local function computed_line(places, decision)
-    local name = decision.option:match "^hooks%.channel_options: (.*)$"
-    for i = name and #records or 0, 1, -1 do
-      if records[i].path:match "channel_options$" and has_opinion(records[i]) then
-        return ("%s: %s: %s"):format(hook_line(places, records[i]), name, decision.cause), records[i]
-      end
+-- What was asked before the command; options that were computed stay in force.
+local function forget()
+  for i = #records, 1, -1 do
+    if not records[i].path:match "channel_options$" then
+      table.remove(records, i)
     end
   end
+  driver.decisions()
+end
 
-  local function tell(request, reply, list)
-    local places = read_places(driver, request)
-    local decision = list[#list] or { code = 0, cause = "", option = "" }
-    local by_hook = decision.option:match("^hooks") and deciding_hook(decision, request.action)
-    write(reply.error and "denied (code %d)" or "allowed", reply.error and reply.error.code)
-    local line, computed_by = computed_line(places, decision)
-    by_hook = by_hook or computed_by
-    write("%s", line or by_hook and hook_line(places, by_hook) or option_line(places, decision))
-    local rules, path = permissions.rules(rules_request)
-    if not by_hook and path then
-      write("%s:%d: these rules decide in place of the built-in ones", path, select(2, driver.where(rules.explain)))
-    end
-    for _, record in ipairs(records) do
-      if record ~= by_hook then
-        write("%s", hook_line(places, record))
-      end
+local function write(...)
+  driver.write(string.format(...) .. "\n")
+end
+
+local function hook_line(places, record)
+  local file, line = driver.where(record.hook)
+  local where = file and ("%s:%d"):format(file, line) or (place_of(places, record.path))
+  return ("%s: %s %s"):format(where, record.path, outcome(record))
+end
+
+-- The hook that a decision is about: the last one with an opinion; what transforms comes after.
+local function deciding_hook(decision, action)
+  for i = #records, 1, -1 do
+    if has_opinion(records[i]) and (decision.code ~= 0 or records[i].path:match("[^.]+$") == action) then
+      return records[i]
     end
   end
+end
 
-  -- A connected client, in the channel if that is wanted.
-  local function connected(request)
-    local client = driver.client {}
-    driver.enter(client)
-    local reply = answer(client, 1)
-    if not reply or reply.error then
-      return nil, reply
+-- An option that the hook channel_options gave: "hooks.channel_options: NAME".
+local function computed_line(places, decision)
+  local name = decision.option:match "^hooks%.channel_options: (.*)$"
+  for i = name and #records or 0, 1, -1 do
+    if records[i].path:match "channel_options$" and has_opinion(records[i]) then
+      return ("%s: %s: %s"):format(hook_line(places, records[i]), name, decision.cause), records[i]
     end
-    if request.subscribed then
-      driver.join(client)
-      driver.wait(ANSWER_SECONDS)
-    end
-    return client
   end
+end
 
-  ---@param request perigee.ExplainRequest
-  function tool.run(request)
-    local waited = 0
-    while driver.others() > 0 and waited < START_SECONDS do
-      driver.wait(0.05)
-      waited = waited + 0.05
-    end
-    local client, reply = connected(request)
-    if client then
-      forget()
-      client:say(('{"id":2,"%s":{%s}}'):format(request.action, fields(json, request)))
-      reply = answer(client, 2)
-    end
-    if not reply then
-      write("no answer within %d seconds", ANSWER_SECONDS)
-      return 1
-    end
-    tell(request, reply, driver.decisions())
-    return reply.error and 1 or 0
+local function tell(request, reply, list)
+  local places = read_places(request)
+  local decision = list[#list] or { code = 0, cause = "", option = "" }
+  local by_hook = decision.option:match("^hooks") and deciding_hook(decision, request.action)
+  write(reply.error and "denied (code %d)" or "allowed", reply.error and reply.error.code)
+  local line, computed_by = computed_line(places, decision)
+  by_hook = by_hook or computed_by
+  write("%s", line or by_hook and hook_line(places, by_hook) or option_line(places, decision))
+  local rules, path = permissions.rules(rules_request)
+  if not by_hook and path then
+    write("%s:%d: these rules decide in place of the built-in ones", path, select(2, driver.where(rules.explain)))
   end
+  for _, record in ipairs(records) do
+    if record ~= by_hook then
+      write("%s", hook_line(places, record))
+    end
+  end
+end
 
+-- A connected client, in the channel if that is wanted.
+local function connected(request)
+  local client = driver.client {}
+  driver.enter(client)
+  local reply = answer(client, 1)
+  if not reply or reply.error then
+    return nil, reply
+  end
+  if request.subscribed then
+    driver.join(client)
+    driver.wait(ANSWER_SECONDS)
+  end
+  return client
+end
+
+---@param request perigee.ExplainRequest
+function tool.run(request)
+  local waited = 0
+  while driver.others() > 0 and waited < START_SECONDS do
+    driver.wait(0.05)
+    waited = waited + 0.05
+  end
+  local client, reply = connected(request)
+  if client then
+    forget()
+    client:say(('{"id":2,"%s":{%s}}'):format(request.action, fields(request)))
+    reply = answer(client, 2)
+  end
+  if not reply then
+    write("no answer within %d seconds", ANSWER_SECONDS)
+    return 1
+  end
+  tell(request, reply, driver.decisions())
+  return reply.error and 1 or 0
+end
+
+---@param of_driver table  of src/cli/driver.c and explain.c
+---@param perigee table    the module
+function M.new(of_driver, perigee)
+  driver, json = of_driver, perigee.json
   return tool
 end
 
