@@ -20,8 +20,8 @@ struct node {
     struct worker *workers[WORKERS_MAX];
     struct core *cores[WORKERS_MAX]; /* each touched by its own worker only */
     struct admission *admission;
-    struct user_limits *user_limits; /* NULL: nothing limits users */
-    struct dicts *dicts;             /* NULL: perigee.dict is not there */
+    struct user_limits *user_limits;
+    struct dicts *dicts; /* NULL: perigee.dict is not there */
 };
 
 struct core {

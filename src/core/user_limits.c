@@ -42,8 +42,6 @@ struct user_limits *user_limits_new(void)
 
 void user_limits_free(struct user_limits *ul)
 {
-    if (!ul)
-        return;
     for (size_t i = 0; i < STRIPES; i++) {
         mem_free(ul->stripes[i].places);
         uv_mutex_destroy(&ul->stripes[i].lock);
@@ -152,14 +150,11 @@ size_t user_limits_take(struct user_limits *ul, struct str user, const struct us
                         size_t count, uint64_t now_ns)
 {
     uint64_t hash = map_hash(user);
-    struct stripe *s;
+    struct stripe *s = &ul->stripes[hash >> 32 & (STRIPES - 1)]; /* the table uses the low bits */
     size_t refusing = 0, buckets = 0;
 
-    if (!ul)
-        return count;
     for (size_t i = 0; i < count; i++)
         buckets += limits[i].buckets->count;
-    s = &ul->stripes[hash >> 32 & (STRIPES - 1)]; /* the table uses the low bits */
     uv_mutex_lock(&s->lock);
     if (make_room(s, buckets, now_ns)) {
         while (refusing < count && has(s, hash, &limits[refusing], now_ns))
@@ -175,7 +170,7 @@ bool user_limits_sweep(struct user_limits *ul, uint64_t now_ns)
 {
     bool left = false;
 
-    for (size_t i = 0; ul && i < STRIPES; i++) {
+    for (size_t i = 0; i < STRIPES; i++) {
         struct stripe *s = &ul->stripes[i];
         size_t live;
 
@@ -196,7 +191,7 @@ size_t user_limits_count(struct user_limits *ul)
 {
     size_t n = 0;
 
-    for (size_t i = 0; ul && i < STRIPES; i++) {
+    for (size_t i = 0; i < STRIPES; i++) {
         uv_mutex_lock(&ul->stripes[i].lock);
         n += ul->stripes[i].used;
         uv_mutex_unlock(&ul->stripes[i].lock);

@@ -9,7 +9,7 @@
 struct user_limits;
 
 struct user_limits *user_limits_new(void);
-void user_limits_free(struct user_limits *ul); /* NULL is fine */
+void user_limits_free(struct user_limits *ul);
 
 #define USER_LIMITS_ROWS 16
 
@@ -20,7 +20,7 @@ struct user_limit {
 };
 
 /* Takes one of each, or nothing; returns the index of the limit that refuses, or count. Other
- * buckets than last time (a reload) hold at once. ul NULL: nothing is limited. */
+ * buckets than last time (a reload) hold at once. */
 size_t user_limits_take(struct user_limits *ul, struct str user, const struct user_limit *limits,
                         size_t count, uint64_t now_ns);
 /* Gives the memory of buckets that are full again back, at most once a second whoever asks. False:
