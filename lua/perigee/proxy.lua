@@ -36,14 +36,14 @@ end
 
 -- --- answers -------------------------------------------------------------------------------------
 
-local function given(content)
+local function not_null(content)
   if content ~= perigee.json.null then
     return content
   end
 end
 
 local function to_answer(content)
-  local disconnect, err = given(content.disconnect), given(content.error)
+  local disconnect, err = not_null(content.disconnect), not_null(content.error)
   if disconnect then
     return perigee.disconnect_code(disconnect.code, disconnect.reason or "")
   elseif err then
@@ -211,7 +211,7 @@ local function ask(options, client, request)
   if type(content) ~= "table" or not answer.body:match "^%s*{" then
     return nil, failed(options, "the backend's answer is not a JSON object")
   end
-  local result = given(content.result)
+  local result = not_null(content.result)
   if result ~= nil and type(result) ~= "table" then
     return nil, failed(options, "result is not an object")
   end
@@ -249,7 +249,7 @@ end
 -- The raw field of a result, or its base64 twin, which wins unless plain_first. Bytes are fine for
 -- data of a Protobuf client; anything else must be JSON. Nil and false: it is neither.
 local function payload(result, name, bytes_too, plain_first)
-  local encoded = given(result["b64" .. name])
+  local encoded = not_null(result["b64" .. name])
   if not encoded or encoded == "" or (plain_first and result[name]) then
     return result[name], true
   end
@@ -282,9 +282,9 @@ local function fields(options, result, list, bytes_too, plain_first)
 end
 
 local function override_of(result)
-  local asked, override = given(result.override), {}
+  local asked, override = not_null(result.override), {}
   for _, name in ipairs(type(asked) == "table" and OVERRIDES or {}) do
-    local switch = given(asked[name])
+    local switch = not_null(asked[name])
     if type(switch) == "table" then
       switch = switch.value == true -- without a value it is off, as in Protobuf
     end
@@ -312,7 +312,7 @@ end
 
 local function subs_of(options, result)
   local subs = {}
-  for channel, sub in pairs(given(result.subs) or {}) do
+  for channel, sub in pairs(not_null(result.subs) or {}) do
     local out, why = fields(options, sub, { "info", "data" })
     if not out then
       return nil, why
@@ -342,9 +342,9 @@ function proxy.connect(given_options)
       if why or why_not then
         return why or why_not
       end
-      out.user = given(result.user) or ""
-      out.expire_at, out.meta = given(result.expire_at), result.meta
-      out.channels, out.subs = given(result.channels), subs
+      out.user = not_null(result.user) or ""
+      out.expire_at, out.meta = not_null(result.expire_at), result.meta
+      out.channels, out.subs = not_null(result.channels), subs
       return out
     end)
   end)
@@ -359,7 +359,7 @@ local function renewal(options, client, request, nothing_is_forever)
     return { expired = true }
   end
   local out = fields(options, result, { "info" })
-  local expire_at = given(result.expire_at) or 0
+  local expire_at = not_null(result.expire_at) or 0
   if not out or (expire_at <= 0 and not nothing_is_forever) then
     return { expired = true }
   end
@@ -392,7 +392,7 @@ function proxy.subscribe(given_options)
       if why then
         return why
       end
-      out.expire_at, out.override = given(result.expire_at), override_of(result)
+      out.expire_at, out.override = not_null(result.expire_at), override_of(result)
       return out
     end)
   end)
@@ -411,7 +411,7 @@ function proxy.publish(given_options)
         return why
       end
       for _, name in ipairs { "skip_history", "tags", "idempotency_key", "delta", "version", "version_epoch" } do
-        out[name] = given(result[name])
+        out[name] = not_null(result[name])
       end
       return out
     end)
