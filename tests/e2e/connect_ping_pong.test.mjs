@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { lua } from "./lib/lua.mjs";
 import { startServer } from "./lib/server.mjs";
+import { frameBytes } from "./lib/tcp.mjs";
+import { userToken } from "./lib/token.mjs";
 import { sleep, until } from "./lib/wait.mjs";
 
 test("ping and pong", async (t) => {
@@ -73,6 +75,21 @@ test("unsolicited pongs", async (t) => {
     client.send("{}");
     await client.expectClose(3501);
   });
+});
+
+test("native ping frames", async (t) => {
+  const server = await startServer(t, { config: { client: { ping_interval: "500ms", pong_timeout: "300ms" } } });
+  const tcp = await server.tcp();
+  await tcp.upgrade({ path: "/connection/websocket?cf_ws_frame_ping_pong=true" });
+  tcp.write(frameBytes(0x81, JSON.stringify({ id: 1, connect: { token: userToken("42") } })));
+  const { connect } = JSON.parse((await tcp.frame()).payload);
+  assert.deepEqual([connect.ping, connect.pong], [undefined, undefined]);
+  for (let i = 0; i < 3; i++) {
+    const { opcode, payload } = await tcp.frame();
+    assert.equal(opcode, 9, "no ping of the protocol comes");
+    tcp.write(frameBytes(0x8a, payload));
+  }
+  assert.equal(await tcp.closeCode(), 3012); // the fourth is not answered
 });
 
 test("pings switched off", async (t) => {
