@@ -118,6 +118,7 @@ struct str settings_denied_cause(const struct ns *ns, unsigned who, enum action 
  * anywhere in the text, bytewise. NULL: not a regular expression (or one with back-references). */
 struct settings_regex *settings_regex_new(struct str pattern);
 void settings_regex_free(struct settings_regex *regex); /* NULL is fine */
+/* A text of more than 1024 bytes matches nothing. */
 bool settings_regex_match(const struct settings_regex *regex, struct str text);
 /* What the named group (?P<name>…) holds in text, which must match; a slice of it. Alternatives
  * match as POSIX has it: the longest wins. False: no match, or no such group. */

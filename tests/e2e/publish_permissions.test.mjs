@@ -15,6 +15,7 @@ const NAMESPACES = {
   },
   anononly: { allow_publish_for_anonymous: true },
   closed: { allow_subscribe_for_client: true },
+  named: { allow_publish_for_client: true, channel_regex: "[a-z]+[0-9]$" },
 };
 // user, channel, subscribed first?, expected code
 const ROWS = [
@@ -30,6 +31,8 @@ const ROWS = [
   ["42", "client:grüße", false, 107],
   ["42", "$client:1", false, 0],
   ["42", "client:x#7", false, 0],
+  ["42", `named:${"a".repeat(900)}1`, false, 0],
+  ["42", `named:${"a".repeat(60000)}1`, false, 107], // and at once: matching it would take minutes
   ["", "client:1", false, 103],
   ["", "anon:1", false, 0],
   ["", "subanon:1", false, 103],
@@ -48,7 +51,7 @@ test("who may publish", async (t) => {
   };
 
   for (const [user, channel, subscribed, code] of ROWS) {
-    await t.test(`${user || "anonymous"}${subscribed ? ", subscribed," : ""} to ${channel}: ${code || "allowed"}`, async () => {
+    await t.test(`${user || "anonymous"}${subscribed ? ", subscribed," : ""} to ${channel.slice(0, 40)}: ${code || "allowed"}`, async () => {
       const client = await connect(user);
       if (subscribed) await client.subscribe(channel);
       const reply = await client.command("publish", { channel, data: { n: 1 } });

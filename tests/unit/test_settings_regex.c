@@ -47,6 +47,21 @@ static void no_match_no_group_and_a_group_left_out_are_no_value(void **state)
     assert_group("(?P<t>red)", "", "t", NULL);
 }
 
+/* What an expression without ^ does takes the square of the length: a client's text is bounded. */
+static void a_long_text_matches_nothing(void **state)
+{
+    struct settings_regex *regex = settings_regex_new(STR("[a-z]+[0-9]$"));
+    char text[60000];
+
+    memset(text, 'a', sizeof text);
+    text[1023] = '1';
+    assert_true(settings_regex_match(regex, str_of(text, 1024)));
+    text[1024] = '1';
+    assert_false(settings_regex_match(regex, str_of(text, 1025)));
+    assert_false(settings_regex_match(regex, str_of(text, sizeof text)));
+    settings_regex_free(regex);
+}
+
 static void broken_names_and_too_many_are_refused(void **state)
 {
     struct buf many = BUF_INIT(4096);
@@ -72,6 +87,7 @@ int main(void)
         cmocka_unit_test(other_groups_are_counted_too),
         cmocka_unit_test(the_longest_alternative_counts),
         cmocka_unit_test(no_match_no_group_and_a_group_left_out_are_no_value),
+        cmocka_unit_test(a_long_text_matches_nothing),
         cmocka_unit_test(broken_names_and_too_many_are_refused),
     };
 
