@@ -268,6 +268,15 @@ static void read_options(lua_State *L, struct control_subscribe *out)
         wrong_option(L, "expire_at", why);
 }
 
+static struct str check_channel(lua_State *L, int arg)
+{
+    struct str channel;
+
+    channel.ptr = luaL_checklstring(L, arg, &channel.len);
+    luaL_argcheck(L, channel.len > 0 && utf8_valid(channel), arg, "a channel's name is UTF-8 text");
+    return channel;
+}
+
 static int method_subscribe(lua_State *L)
 {
     struct client *cl = connected_at(L, 1);
@@ -275,7 +284,7 @@ static int method_subscribe(lua_State *L)
     struct channel_parts parts;
 
     lua_settop(L, 3);
-    order.subscribe.channel.ptr = luaL_checklstring(L, 2, &order.subscribe.channel.len);
+    order.subscribe.channel = check_channel(L, 2);
     if (channel_resolve(cl->core->settings, order.subscribe.channel, &parts) != OK)
         return luaL_error(L, "client:subscribe: the channel's namespace is not configured");
     if (!lua_isnil(L, 3)) {
@@ -295,7 +304,7 @@ static int method_unsubscribe(lua_State *L)
         .reason = codes_unsubscribe(UNSUBSCRIBE_SERVER),
     };
 
-    order.subscribe.channel.ptr = luaL_checklstring(L, 2, &order.subscribe.channel.len);
+    order.subscribe.channel = check_channel(L, 2);
     client_order(cl, &order);
     return 0;
 }

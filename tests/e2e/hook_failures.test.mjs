@@ -31,6 +31,9 @@ const FAILURES = {
   "bad-info": "return { info = print }",
   "bad-expire": 'return { expire_at = "soon" }',
   "cyclic-data": "local t = {} t.t = t return { data = t }",
+  "bad-channel": 'client:subscribe("x\\xff") return {}',
+  "leaves-bad-channel": 'client:unsubscribe("x\\xff") return {}',
+  "no-channel": 'client:subscribe("") return {}',
   "string-metatable": 'getmetatable("").__index = nil return {}',
   debug: "debug.sethook() return {}",
 };
