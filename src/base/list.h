@@ -33,6 +33,17 @@ static inline void list_del(struct list *node)
     list_init(node);
 }
 
+/* Initialises to with all that from holds; from is empty then. */
+static inline void list_take(struct list *to, struct list *from)
+{
+    list_init(to);
+    if (list_empty(from))
+        return;
+    *to = *from;
+    to->next->prev = to->prev->next = to;
+    list_init(from);
+}
+
 #define list_each(head, it) for (struct list *it = (head)->next; it != (head); it = it->next)
 /* The same, safe against list_del(it) in the body. */
 #define list_each_safe(head, it)                                                                   \

@@ -10,7 +10,7 @@
 /* An unsubscribe that has not begun yet. */
 struct wait {
     struct client *cl; /* the reference of client_wait_to_begin */
-    struct subscribe_claim *claim;
+    struct subscribe_waiter over;
     struct timer timer;
 };
 
@@ -22,9 +22,9 @@ static void begin(struct wait *w)
     client_begin(cl);
 }
 
-static void on_over(void *arg)
+static void on_over(struct subscribe_waiter *over)
 {
-    struct wait *w = arg;
+    struct wait *w = container_of(over, struct wait, over);
 
     timer_unset(&w->cl->core->worker->timers, &w->timer);
     begin(w);
@@ -34,7 +34,7 @@ static void on_late(struct timer *t)
 {
     struct wait *w = container_of(t, struct wait, timer);
 
-    subscribe_when_over(w->claim, NULL, NULL);
+    subscribe_wait_no_more(&w->over);
     if (!client_is_closing(w->cl))
         command_disconnect(w->cl, DISCONNECT_SERVER_ERROR,
                            &(struct refusal){.cause = "an unsubscribe waited too long for the "
@@ -47,9 +47,9 @@ static void wait_for(struct client *cl, struct subscribe_claim *claim)
     struct wait *w = mem_alloc(sizeof *w);
     struct worker *worker = cl->core->worker;
 
-    *w = (struct wait){cl, claim, TIMER_INIT(on_late)};
+    *w = (struct wait){.cl = cl, .over.fn = on_over, .timer = TIMER_INIT(on_late)};
     client_wait_to_begin(cl);
-    subscribe_when_over(claim, on_over, w);
+    subscribe_when_over(claim, &w->over);
     timer_set(&worker->timers, &w->timer, worker->now_ms + WAIT_MS);
 }
 

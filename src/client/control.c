@@ -67,48 +67,11 @@ static void on_subscribed(void *arg, enum err err, const struct subscribe_plan *
     client_unref(cl);
 }
 
-/* The channel's options are known. */
-static void subscribe_ordered(struct client *cl, const struct control_subscribe *s,
-                              const struct channel_parts *parts)
-{
-    struct subscribe_plan plan = {
-        .channel = s->channel,
-        .ns = parts->ns,
-        .flags = SUB_SERVER_SIDE,
-        .expire_at = s->expire_at,
-        .chan_info = s->info,
-        .data = s->data,
-    };
-    struct subscribe_wish wish = {
-        .override = s->override,
-        .recover = s->has_since,
-        .since = {s->since_offset, s->since_epoch},
-    };
-    struct subscription *sub = hub_find(&cl->hub, s->channel);
-    struct subscribe_claim *claim;
-    enum err err;
-
-    ns_ref(plan.ns); /* a hook may come in between */
-    if (sub)         /* replaced by what the server wants now */
-        subscribe_leave(cl, sub, UNSUBSCRIBE_SERVER, STR_NONE, false);
-    err = subscribe_claim(cl, s->channel, &claim);
-    if (err == OK) {
-        subscribe_decide(cl, &plan, client_who(cl, parts, s->channel) | WHO_SUBSCRIBED, &wish);
-        subscribe_start(claim, &plan, on_subscribed, client_ref(cl));
-    } else if (err == ERR_LIMIT) {
-        client_log_refusal(cl, DISCONNECT_CHANNEL_LIMIT,
-                           &(struct refusal){.cause = "the connection has too many channels",
-                                             .option = STR("client.channel_limit"),
-                                             .channel = s->channel});
-        client_disconnect_code(cl, DISCONNECT_CHANNEL_LIMIT);
-    }
-    ns_unref(plan.ns);
-}
-
-/* An order that waits for the channel's options. */
+/* An order that waits for the channel's options, or for a subscribe under way. */
 struct ordering {
     struct list in_clients;
     bool cancelled;
+    struct subscribe_waiter over;
     struct client *cl;
     struct control_subscribe what; /* strings in text */
     char text[];
@@ -132,18 +95,79 @@ static struct ordering *ordering_new(struct client *cl, const struct control_sub
     return o;
 }
 
+static void ordering_free(struct ordering *o)
+{
+    list_del(&o->in_clients);
+    client_unref(o->cl);
+    mem_free(o);
+}
+
+static void order_subscribe(struct client *cl, const struct control_subscribe *s);
+
+static void on_over(struct subscribe_waiter *over)
+{
+    struct ordering *o = container_of(over, struct ordering, over);
+
+    if (o->cl->state == CLIENT_CONNECTED && !o->cancelled)
+        order_subscribe(o->cl, &o->what);
+    ordering_free(o);
+}
+
+/* The channel's options are known. */
+static void subscribe_ordered(struct client *cl, const struct control_subscribe *s,
+                              const struct channel_parts *parts)
+{
+    struct subscribe_plan plan = {
+        .channel = s->channel,
+        .ns = parts->ns,
+        .flags = SUB_SERVER_SIDE,
+        .expire_at = s->expire_at,
+        .chan_info = s->info,
+        .data = s->data,
+    };
+    struct subscribe_wish wish = {
+        .override = s->override,
+        .recover = s->has_since,
+        .since = {s->since_offset, s->since_epoch},
+    };
+    struct subscription *sub = hub_find(&cl->hub, s->channel);
+    struct subscribe_claim *claim = subscribe_under_way(cl, s->channel);
+    enum err err;
+
+    if (claim) {
+        struct ordering *o = ordering_new(cl, s);
+
+        o->over.fn = on_over;
+        subscribe_when_over(claim, &o->over);
+        return;
+    }
+    ns_ref(plan.ns); /* a hook may come in between */
+    if (sub)         /* replaced by what the server wants now */
+        subscribe_leave(cl, sub, UNSUBSCRIBE_SERVER, STR_NONE, false);
+    err = subscribe_claim(cl, s->channel, &claim);
+    if (err == OK) {
+        subscribe_decide(cl, &plan, client_who(cl, parts, s->channel) | WHO_SUBSCRIBED, &wish);
+        subscribe_start(claim, &plan, on_subscribed, client_ref(cl));
+    } else if (err == ERR_LIMIT) {
+        client_log_refusal(cl, DISCONNECT_CHANNEL_LIMIT,
+                           &(struct refusal){.cause = "the connection has too many channels",
+                                             .option = STR("client.channel_limit"),
+                                             .channel = s->channel});
+        client_disconnect_code(cl, DISCONNECT_CHANNEL_LIMIT);
+    }
+    ns_unref(plan.ns);
+}
+
 static void on_options(void *arg, enum err err, const struct channel_parts *parts,
                        const struct hook_verdict *refused)
 {
     struct ordering *o = arg;
 
-    list_del(&o->in_clients);
     if (err != OK)
         log_failed(o->cl, o->what.channel);
     else if (o->cl->state == CLIENT_CONNECTED && !o->cancelled)
         subscribe_ordered(o->cl, &o->what, parts);
-    client_unref(o->cl);
-    mem_free(o);
+    ordering_free(o);
 }
 
 static void cancel_orderings(struct client *cl, struct str channel)
@@ -156,9 +180,8 @@ static void cancel_orderings(struct client *cl, struct str channel)
     }
 }
 
-static void order_subscribe(struct client *cl, const struct control_order *order)
+static void order_subscribe(struct client *cl, const struct control_subscribe *s)
 {
-    const struct control_subscribe *s = &order->subscribe;
     struct core *core = cl->core;
     struct channel_parts parts;
     struct hook_verdict refused;
@@ -259,7 +282,7 @@ void client_order(struct client *cl, const struct control_order *order)
 {
     switch (order->kind) {
     case CONTROL_SUBSCRIBE:
-        order_subscribe(cl, order);
+        order_subscribe(cl, &order->subscribe);
         break;
     case CONTROL_UNSUBSCRIBE:
         order_unsubscribe(cl, order);

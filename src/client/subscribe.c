@@ -8,9 +8,8 @@
 struct subscribe_claim {
     struct subscribe_claim *next, **link; /* of the client's; link: what points to this one */
     struct client *cl;
-    bool cancelled; /* the server changed its mind */
-    subscribe_over_fn *on_over;
-    void *on_over_arg;
+    bool cancelled;      /* the server changed its mind */
+    struct list waiters; /* struct subscribe_waiter */
     size_t channel_len;
     char channel[];
 };
@@ -61,6 +60,7 @@ enum err subscribe_claim(struct client *cl, struct str channel, struct subscribe
         return ERR_LIMIT;
     claim = mem_zalloc(sizeof *claim + channel.len);
     claim->cl = cl;
+    list_init(&claim->waiters);
     claim->channel_len = channel.len;
     memcpy(claim->channel, channel.ptr, channel.len);
     claim->next = cl->claims;
@@ -82,12 +82,16 @@ static void claim_unlink(struct subscribe_claim *claim)
 /* Whoever waits for its end may enter the client again, so this comes last. */
 static void claim_end(struct subscribe_claim *claim)
 {
-    subscribe_over_fn *fn = claim->on_over;
-    void *arg = claim->on_over_arg;
+    struct list waiters;
 
+    list_take(&waiters, &claim->waiters);
     mem_free(claim);
-    if (fn)
-        fn(arg);
+    while (!list_empty(&waiters)) {
+        struct subscribe_waiter *w = container_of(waiters.next, struct subscribe_waiter, in_claim);
+
+        list_del(&w->in_claim);
+        w->fn(w);
+    }
 }
 
 void subscribe_give_up(struct subscribe_claim *claim)
@@ -96,11 +100,14 @@ void subscribe_give_up(struct subscribe_claim *claim)
     claim_end(claim);
 }
 
-void subscribe_when_over(struct subscribe_claim *claim, subscribe_over_fn *fn, void *arg)
+void subscribe_when_over(struct subscribe_claim *claim, struct subscribe_waiter *w)
 {
-    CHECK(fn == NULL || claim->on_over == NULL);
-    claim->on_over = fn;
-    claim->on_over_arg = arg;
+    list_add_tail(&claim->waiters, &w->in_claim);
+}
+
+void subscribe_wait_no_more(struct subscribe_waiter *w)
+{
+    list_del(&w->in_claim);
 }
 
 void subscribe_cancel(struct client *cl, struct str channel)

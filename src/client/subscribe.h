@@ -39,10 +39,14 @@ enum err subscribe_claim(struct client *cl, struct str channel,
                          struct subscribe_claim **out) NODISCARD;
 void subscribe_give_up(struct subscribe_claim *claim); /* it came to nothing */
 struct subscribe_claim *subscribe_under_way(const struct client *cl, struct str channel);
-/* fn is called once, when the claim has come to its end, and the next command may begin there.
- * Only one can wait; NULL: nobody does any more. */
-typedef void subscribe_over_fn(void *arg);
-void subscribe_when_over(struct subscribe_claim *claim, subscribe_over_fn *fn, void *arg);
+/* Who waits for a claim's end. fn is called once then, in the order of coming; the next claim of the
+ * channel may have begun in a call before. */
+struct subscribe_waiter {
+    struct list in_claim;
+    void (*fn)(struct subscribe_waiter *w);
+};
+void subscribe_when_over(struct subscribe_claim *claim, struct subscribe_waiter *w);
+void subscribe_wait_no_more(struct subscribe_waiter *w);
 
 /* OK: sub is entered and answer says where it begins. Otherwise sub is NULL: ERR_CLOSED when the
  * client went away meanwhile, ERR_EXPIRED for require_recovered, or the engine's error. Called

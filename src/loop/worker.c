@@ -36,11 +36,7 @@ static void run_tasks(struct worker *w)
 {
     struct list tasks;
 
-    if (list_empty(&w->turn))
-        return;
-    tasks = w->turn;
-    tasks.next->prev = tasks.prev->next = &tasks;
-    list_init(&w->turn);
+    list_take(&tasks, &w->turn);
     while (!list_empty(&tasks)) {
         struct turn_task *task = container_of(tasks.next, struct turn_task, in_turn);
 

@@ -190,16 +190,21 @@ static void an_unsubscribe_waits_five_seconds_at_most(void **state)
     assert_int_equal(hub_counts(core->hub).subscriptions, 0);
 }
 
-static void the_server_ends_what_a_hook_still_decides(void **state)
+static struct control_order order_about(enum control_kind kind)
 {
-    struct loopback *l = loopback_connected("me", KIND_WS_JSON, "7");
-    struct control_order order = {
-        .kind = CONTROL_UNSUBSCRIBE,
+    return (struct control_order){
+        .kind = kind,
         .target.user = STR("7"),
         .subscribe.channel = STR("slow:a"),
         .code = UNSUBSCRIBE_SERVER,
         .reason = STR("server unsubscribe"),
     };
+}
+
+static void the_server_ends_what_a_hook_still_decides(void **state)
+{
+    struct loopback *l = loopback_connected("me", KIND_WS_JSON, "7");
+    struct control_order order = order_about(CONTROL_UNSUBSCRIBE);
 
     loopback_expect(l, SUBSCRIBE(2, "slow:a", 1), "");
     client_control(core, &order);
@@ -209,6 +214,56 @@ static void the_server_ends_what_a_hook_still_decides(void **state)
            "{\"id\":2,\"subscribe\":{}}\n{\"push\":{\"channel\":\"slow:a\",\"unsubscribe\":"
            "{\"code\":2000,\"reason\":\"server unsubscribe\"}}}");
     assert_int_equal(hub_counts(core->hub).subscriptions, 0);
+    loopback_close(l);
+}
+
+static void the_servers_last_order_about_a_subscribe_under_way_counts(void **state)
+{
+    static const struct {
+        enum control_kind orders[4];
+        unsigned count;
+        bool stays;
+    } cases[] = {
+        {{CONTROL_SUBSCRIBE}, 1, true},
+        {{CONTROL_UNSUBSCRIBE, CONTROL_SUBSCRIBE}, 2, true},
+        {{CONTROL_UNSUBSCRIBE, CONTROL_SUBSCRIBE, CONTROL_SUBSCRIBE}, 3, true},
+        {{CONTROL_SUBSCRIBE, CONTROL_UNSUBSCRIBE}, 2, false},
+        {{CONTROL_UNSUBSCRIBE, CONTROL_SUBSCRIBE, CONTROL_UNSUBSCRIBE}, 3, false},
+        {{CONTROL_UNSUBSCRIBE, CONTROL_SUBSCRIBE, CONTROL_UNSUBSCRIBE, CONTROL_SUBSCRIBE}, 4, true},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct loopback *l = loopback_connected("me", KIND_WS_JSON, "7");
+        struct subscription *sub;
+
+        loopback_expect(l, SUBSCRIBE(2, "slow:a", 1), "");
+        for (unsigned n = 0; n < cases[i].count; n++) {
+            struct control_order order = order_about(cases[i].orders[n]);
+
+            client_control(core, &order);
+            world_turn();
+        }
+        world_pass(1000);
+        sub = hub_find(&l->client->hub, STR("slow:a"));
+        if ((sub != NULL) != cases[i].stays || (sub && !(sub->flags & SUB_SERVER_SIDE)))
+            fail_msg("case %zu: %s", i, sub ? "subscribed" : "not subscribed");
+        loopback_close(l);
+        world_pass(1000);
+        assert_int_equal(hub_counts(core->hub).subscriptions, 0);
+    }
+}
+
+static void an_unsubscribe_comes_after_an_order_that_waits_as_well(void **state)
+{
+    struct loopback *l = loopback_connected("me", KIND_WS_JSON, "7");
+    struct control_order order = order_about(CONTROL_SUBSCRIBE);
+
+    loopback_expect(l, SUBSCRIBE(2, "slow:a", 1), "");
+    client_control(core, &order);
+    loopback_expect(l, UNSUBSCRIBE(3, "slow:a"), "");
+    world_pass(1000);
+    assert_non_null(strstr(loopback_read(l), "{\"id\":3,\"unsubscribe\":{}}"));
+    assert_null(hub_find(&l->client->hub, STR("slow:a")));
     loopback_close(l);
 }
 
@@ -300,6 +355,8 @@ int main(void)
         TEST(an_unsubscribe_of_what_was_refused_is_answered_all_the_same),
         TEST(an_unsubscribe_waits_five_seconds_at_most),
         TEST(the_server_ends_what_a_hook_still_decides),
+        TEST(the_servers_last_order_about_a_subscribe_under_way_counts),
+        TEST(an_unsubscribe_comes_after_an_order_that_waits_as_well),
         TEST(whoever_goes_takes_all_that_waits_along),
         TEST(hooks_hear_of_the_end_in_the_order_of_the_session),
         TEST(too_much_behind_those_that_wait_pauses_reading),
