@@ -90,12 +90,12 @@ static struct str string_field(lua_State *L, int arg, const char *name)
 }
 
 /* With a public key as secret, everybody who knows it could sign. */
-static void check_secret(lua_State *L, int arg, struct str secret)
+static void check_secret(lua_State *L, int arg, struct str secret, const char *if_pem)
 {
     if (secret.len == 0)
         luaL_argerror(L, arg, "the key is empty");
     if (memmem(secret.ptr, secret.len, "-----BEGIN", 10))
-        luaL_argerror(L, arg, "this is PEM text: { rsa = … }, { ecdsa = … } or { ed25519 = … }");
+        luaL_argerror(L, arg, if_pem);
 }
 
 /* --- keys ------------------------------------------------------------------------------------- */
@@ -115,6 +115,8 @@ static const struct {
     {"ed25519", jwt_keys_set_ed25519},
 };
 
+static const char use_family[] = "this is PEM text: { rsa = … }, { ecdsa = … } or { ed25519 = … }";
+
 /* Pushes a text that stands for the keys given at arg: a string is an HMAC secret. */
 static void push_keys_name(lua_State *L, int arg, struct str texts[ARRAY_LEN(families)])
 {
@@ -125,13 +127,13 @@ static void push_keys_name(lua_State *L, int arg, struct str texts[ARRAY_LEN(fam
     memset(texts, 0, ARRAY_LEN(families) * sizeof *texts);
     if (lua_type(L, arg) == LUA_TSTRING) {
         texts[0] = string_at(L, arg);
-        check_secret(L, arg, texts[0]);
+        check_secret(L, arg, texts[0], use_family);
     } else {
         check_names(L, arg, names);
         for (size_t i = 0; i < ARRAY_LEN(families); i++)
             texts[i] = string_field(L, arg, families[i].name);
         if (texts[0].len > 0)
-            check_secret(L, arg, texts[0]);
+            check_secret(L, arg, texts[0], use_family);
     }
     luaL_buffinit(L, &b);
     for (size_t i = 0; i < ARRAY_LEN(families); i++) {
@@ -194,7 +196,8 @@ static int jwt_sign_claims(lua_State *L)
     luaL_checktype(L, 1, LUA_TTABLE);
     luaL_checktype(L, 2, LUA_TSTRING);
     key = string_at(L, 2);
-    check_secret(L, 2, key);
+    check_secret(L, 2, key,
+                 "this is PEM text; tokens are signed with a secret (HS256, HS384, HS512)");
     if (!lua_isnoneornil(L, 3)) {
         struct str named;
 

@@ -148,6 +148,22 @@ static int l_after(lua_State *L)
     return 0;
 }
 
+/* Of a table that holds { each = bool } or nothing. */
+static bool each_arg(lua_State *L, int arg)
+{
+    bool each = false;
+
+    luaL_checktype(L, arg, LUA_TTABLE);
+    for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1)) {
+        luaL_argcheck(L,
+                      lua_type(L, -2) == LUA_TSTRING && strcmp(lua_tostring(L, -2), "each") == 0 &&
+                          lua_isboolean(L, -1),
+                      arg, "holds { each = true } or nothing");
+        each = lua_toboolean(L, -1);
+    }
+    return each;
+}
+
 /* every(seconds, fn[, { each = true }]) */
 static int l_every(lua_State *L)
 {
@@ -156,11 +172,8 @@ static int l_every(lua_State *L)
     bool each = false;
 
     luaL_checktype(L, 2, LUA_TFUNCTION);
-    if (!lua_isnoneornil(L, 3)) {
-        luaL_checktype(L, 3, LUA_TTABLE);
-        lua_getfield(L, 3, "each");
-        each = lua_toboolean(L, -1);
-    }
+    if (!lua_isnoneornil(L, 3))
+        each = each_arg(L, 3);
     check_context(L, "perigee.every");
     if (s->worker->index != 0 && !each)
         return 0;

@@ -325,6 +325,8 @@ static void every_runs_on_the_first_worker_unless_told(void **state)
     static const char text[] = "local perigee = require 'perigee'\n"
                                "perigee.every(1, function() end)\n"
                                "perigee.every(1, function() end, { each = true })\n"
+                               "assert(not pcall(perigee.every, 1, print, { eahc = true }))\n"
+                               "assert(not pcall(perigee.every, 1, print, { each = 1 }))\n"
                                "return {}";
     struct script *s;
 
