@@ -74,7 +74,6 @@ local figures = {
 local once = {
   { "protobuf", "encode_push" },
   { "deflate", "encode_push" },
-  { "deflate", "deflate_compress" },
   { "deflate", "deflate" },
   { "delta", "encode_push" },
   { "delta", "fossil_encode" },
