@@ -32,6 +32,7 @@ struct conn {
     bool dirty;     /* API: has an answer to send or a request that waited */
     uint32_t index; /* KIND_SUBSCRIBED: place in server.subscribed */
     size_t pos;     /* KIND_SUBSCRIBED: what of the log it has */
+    size_t before;  /* the uring floor: pos before the send that is under way */
     struct net_buf *in;
     struct net_buf *out;
 };
@@ -48,7 +49,8 @@ static struct {
     char *log;
     size_t log_len;
     char *scratch;
-    void (*fan_out)(void); /* sends every connection that does not lag what it lacks of the log */
+    void (*forget)(int fd); /* NULL, or called before a subscriber is closed */
+    void (*fan_out)(void);  /* sends every connection that does not lag what it lacks of the log */
 } server;
 
 static struct net_buf *buf_new(void)
@@ -83,6 +85,9 @@ static void conn_close(int fd)
 {
     struct conn *c = &server.conn[fd];
     if (c->kind == KIND_SUBSCRIBED) {
+        if (server.forget) {
+            server.forget(fd);
+        }
         int last = server.subscribed[--server.subscribed_count];
         server.subscribed[c->index] = last;
         server.conn[last].index = c->index;
