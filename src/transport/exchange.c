@@ -32,6 +32,22 @@ static bool closes(const struct exchange *x)
     return h->last && h->exchanges.prev == &x->in_conn;
 }
 
+/* Answers of an API look alike, so the head of the last one mostly does for the next. */
+static void gather_head(struct server *s, const struct http_response *r)
+{
+    if (r->status != 200 || r->close || r->http10 || !str_eq(r->type, STR("application/json"))) {
+        http_add_head(&s->gathered, r);
+        return;
+    }
+    if (s->usual_length != r->length || s->usual_s != s->date_s || s->usual_head.len == 0) {
+        buf_clear(&s->usual_head);
+        http_add_head(&s->usual_head, r);
+        s->usual_length = r->length;
+        s->usual_s = s->date_s;
+    }
+    buf_add_str(&s->gathered, buf_str(&s->usual_head));
+}
+
 void exchange_respond_headers(struct exchange *x, unsigned status, struct str content_type,
                               struct str body, const struct http_header *extra, size_t extra_count)
 {
@@ -55,7 +71,7 @@ void exchange_respond_headers(struct exchange *x, unsigned status, struct str co
         x->conn->http->last = true;
     response.date = server_date(x->server);
     if (extra_count == 0 && http_conn_gathers(x, body.len)) {
-        http_add_head(&x->server->gathered, &response);
+        gather_head(x->server, &response);
         buf_add_str(&x->server->gathered, x->head_only ? STR_NONE : body);
         http_conn_gathered(x);
         return;

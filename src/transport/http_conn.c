@@ -197,9 +197,8 @@ static void refuse(struct http_conn *h, unsigned status)
     exchange_refuse(begin(h, NULL), status);
 }
 
-static void dispatch(struct http_conn *h, const struct http_request *req)
+static void dispatch(struct http_conn *h, const struct http_request *req, const struct route *route)
 {
-    const struct route *route = server_route(h->server, req->path);
     struct exchange *x = begin(h, req);
 
     if (!route)
@@ -212,7 +211,8 @@ static void dispatch(struct http_conn *h, const struct http_request *req)
         route->fn(x, req, route->arg);
 }
 
-static void on_head(struct http_conn *h)
+/* Where the request goes. */
+static const struct route *on_head(struct http_conn *h)
 {
     const struct http_request *req = http_parser_request(h->parser);
     const struct route *route = server_route(h->server, req->path);
@@ -225,6 +225,7 @@ static void on_head(struct http_conn *h)
         outbox_push_take(&h->conn->transport.outbox,
                          frame_of(STR("HTTP/1.1 100 Continue\r\n\r\n")));
     }
+    return route;
 }
 
 /* Too much is in flight: what was read waits, and nothing more is read. */
@@ -240,14 +241,16 @@ static void keep(struct http_conn *h, const char *bytes, size_t n)
         outbox_when_empty(&h->conn->transport.outbox, on_room);
 }
 
-/* A whole request is in the parser. False: this is no HTTP connection any more. */
-static bool take_request(struct conn *c)
+/* A whole request is in the parser. route: where on_head saw it go just now; NULL: its head came in
+ * an earlier turn. False: this is no HTTP connection any more. */
+static bool take_request(struct conn *c, const struct route *route)
 {
     struct server *s = c->http->server;
     struct http_parser *p = c->http->parser;
+    const struct http_request *req = http_parser_request(p);
 
     c->http->parser = NULL; /* the handler may end or upgrade the connection */
-    dispatch(c->http, http_parser_request(p));
+    dispatch(c->http, req, route ? route : server_route(s, req->path));
     server_give_parser(s, p);
     return c->stream.ops == &http_ops && !c->stream.closing;
 }
@@ -257,6 +260,7 @@ static void take_all(struct conn *c, char *bytes, size_t n)
     struct http_conn *h = c->http;
 
     while (n > 0 && !h->last) {
+        const struct route *route = NULL;
         enum http_event event;
 
         if (!h->parser && !may_take(h)) {
@@ -268,10 +272,10 @@ static void take_all(struct conn *c, char *bytes, size_t n)
             h->parser = server_take_parser(h->server);
         event = http_next(h->parser, &bytes, &n);
         if (event == HTTP_GOT_HEAD) {
-            on_head(h);
+            route = on_head(h);
             event = http_next(h->parser, &bytes, &n);
         }
-        if (event == HTTP_GOT_REQUEST && !take_request(c)) {
+        if (event == HTTP_GOT_REQUEST && !take_request(c, route)) {
             if (n > 0 && !c->stream.closing)
                 c->stream.ops->on_data(&c->stream, bytes, n);
             return;

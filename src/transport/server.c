@@ -29,6 +29,7 @@ struct server *server_new(struct core *core)
     s->core = core;
     s->head = BUF_INIT(HEAD_MAX);
     s->gathered = BUF_INIT(GATHERED_MAX);
+    s->usual_head = BUF_INIT(GATHERED_MAX);
     list_init(&s->https);
     s->trim = TIMER_INIT(on_trim);
     core->server = s;
@@ -46,11 +47,13 @@ void server_free(struct server *s)
     mem_free(s->spare_exchange);
     buf_deinit(&s->head);
     buf_deinit(&s->gathered);
+    buf_deinit(&s->usual_head);
     mem_free(s);
 }
 
 /* ---- routes ---- */
 
+/* Longer paths stand first, so that the first route that fits is the one that is meant. */
 void server_add_route(struct server *s, const struct route *route)
 {
     struct route *r = &s->routes[s->route_count];
@@ -59,6 +62,8 @@ void server_add_route(struct server *s, const struct route *route)
     CHECK(s->route_count < ROUTES_MAX);
     while (path.len > 1 && path.ptr[path.len - 1] == '/')
         path.len--;
+    for (; r > s->routes && r[-1].path.len < path.len; r--)
+        *r = r[-1];
     *r = *route;
     r->path = str_dup(path);
     if (r->methods & HTTP_METHOD_GET)
@@ -85,12 +90,10 @@ static bool route_fits(const struct route *r, struct str path)
 /* The longest path wins, so an exact route stands before the prefix it lies under. */
 const struct route *server_route(const struct server *s, struct str path)
 {
-    const struct route *best = NULL;
-
     for (size_t i = 0; i < s->route_count; i++)
-        if (route_fits(&s->routes[i], path) && (!best || s->routes[i].path.len > best->path.len))
-            best = &s->routes[i];
-    return best;
+        if (route_fits(&s->routes[i], path))
+            return &s->routes[i];
+    return NULL;
 }
 
 /* ---- what connections share ---- */

@@ -19,6 +19,9 @@ struct server {
     struct buf head;        /* where response heads are written */
     struct conn *gathering; /* whose requests are being taken right now; or NULL */
     struct buf gathered;    /* its answers so far, which go out as one frame */
+    struct buf usual_head;  /* of the last gathered answer: see exchange.c */
+    size_t usual_length;    /* of the body that it announces */
+    uint64_t usual_s;       /* its date_s */
     uint64_t date_s;        /* second that `date` shows */
     uint64_t date_ms;       /* turn when it was last looked at */
     char date[32];
