@@ -42,10 +42,11 @@ local function from_nanoseconds(number)
   return math.tointeger(seconds) or seconds
 end
 
-local function split_words(text)
+-- All that fits the pattern: words, parts of a path.
+local function split(text, pattern)
   local list = {}
-  for word in text:gmatch "%S+" do
-    list[#list + 1] = word
+  for piece in text:gmatch(pattern) do
+    list[#list + 1] = piece
   end
   return list
 end
@@ -70,7 +71,7 @@ local READERS = {
     return type(raw) == "number" and from_nanoseconds(raw) or raw
   end,
   list = function(_, raw)
-    return type(raw) == "string" and split_words(raw) or raw
+    return type(raw) == "string" and split(raw, "%S+") or raw
   end,
   pem = function(c, raw)
     return type(raw) == "string" and pem_text(c, raw) or raw
@@ -242,14 +243,6 @@ local function titles()
   return result
 end
 
-local function path_parts(path)
-  local parts = {}
-  for part in path:gmatch "[^.]+" do
-    parts[#parts + 1] = part
-  end
-  return parts
-end
-
 local function enter_hooks(root, path, hooks)
   for _, hook in ipairs(sorted(hooks)) do
     local at = table.move(path, 1, #path, 1, {})
@@ -276,7 +269,7 @@ local function text_of_all(c, name)
   local root = lua_text.node()
   for _, row in ipairs(schema.options) do
     if c.options[row.path] ~= nil then
-      lua_text.enter(root, path_parts(row.path), lua_text.value(c.options[row.path]))
+      lua_text.enter(root, split(row.path, "[^.]+"), lua_text.value(c.options[row.path]))
     end
   end
   enter_hooks(root, {}, c.hooks[""] or {})

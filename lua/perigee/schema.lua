@@ -131,7 +131,7 @@ option("client.history_max_publication_limit", "int", 300,
 option("client.recovery_max_publication_limit", "int", 300,
   "Publications that may be recovered at once; -1: no limit.", NO_LIMIT)
 option("client.user_id_http_header", "string", "",
-  "Header of a trusted reverse proxy that holds the user id of a client without a token.")
+  "Header of a trusted reverse proxy that holds the user id, as UTF-8, of a client without a token.")
 option("client.allow_anonymous_connect_without_token", "bool", false,
   "Whoever brings no token is connected as the anonymous user.")
 option("client.disallow_anonymous_connection_tokens", "bool", false, "Refuse tokens without a user (3507).")

@@ -1,7 +1,7 @@
 #include "base/log.h"
 
-#include "base/clock.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/utf8.h"
 
@@ -13,9 +13,8 @@
 
 #define LINE_BYTES_MAX 8192
 #define KEY_BYTES_MAX 100
-#define FIELD_BYTES_MIN                                                                            \
-    160             /* kept free for each field to come: its name, and the end of its text */
-#define END_BYTES 8 /* of a line: quote, brace, line feed */
+#define FIELD_BYTES_MIN 160 /* kept free for each field to come: its name and a number or "…" */
+#define END_BYTES 8         /* of a line: quote, brace, line feed */
 
 static _Atomic int level_min = LOG_INFO;
 static _Atomic int fd = STDERR_FILENO;

@@ -39,8 +39,8 @@ enum err subscribe_claim(struct client *cl, struct str channel,
                          struct subscribe_claim **out) NODISCARD;
 void subscribe_give_up(struct subscribe_claim *claim); /* it came to nothing */
 struct subscribe_claim *subscribe_under_way(const struct client *cl, struct str channel);
-/* Who waits for a claim's end. fn is called once then, in the order of coming; the next claim of the
- * channel may have begun in a call before. */
+/* Who waits for a claim's end. fn is called once then, in the order of coming; the next claim of
+ * the channel may have begun in a call before. */
 struct subscribe_waiter {
     struct list in_claim;
     void (*fn)(struct subscribe_waiter *w);

@@ -149,7 +149,7 @@
 ---@field connect_include_server_time? boolean Put `time` (Unix milliseconds) into the connect reply.
 ---@field history_max_publication_limit? integer Publications one history call of a client may return; -1: no limit.
 ---@field recovery_max_publication_limit? integer Publications that may be recovered at once; -1: no limit.
----@field user_id_http_header? string Header of a trusted reverse proxy that holds the user id of a client without a token.
+---@field user_id_http_header? string Header of a trusted reverse proxy that holds the user id, as UTF-8, of a client without a token.
 ---@field allow_anonymous_connect_without_token? boolean Whoever brings no token is connected as the anonymous user.
 ---@field disallow_anonymous_connection_tokens? boolean Refuse tokens without a user (3507).
 ---@field insecure? boolean Nobody needs a token and everything but private channels is allowed; for development only.
